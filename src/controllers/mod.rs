@@ -1,0 +1,1 @@
+//! Loops that keep the cluster tidy through the API: node lifecycle, namespace deletion, pod collection.

@@ -1,0 +1,43 @@
+//! A Kubernetes small enough to be one process, driven by git.
+//!
+//! # The way a commit takes
+//!
+//! ```text
+//! git / directory ─▶ manifests ─▶ plan ─▶ apply ─▶ apiserver ─▶ store (embedded | etcd)
+//!                                                      │ watch
+//!          scheduler: filter ▸ score ▸ bind ◀──────────┤
+//!          kubelet: plan ▸ Docker ▸ status ◀───────────┘──▶ status back to the apiserver
+//! ```
+//!
+//! # Code map: who may use whom
+//!
+//! | module | owns | may use |
+//! |---|---|---|
+//! | [`object`] | what an object is: kinds, defaults, validation, patches; pure | k8s-openapi |
+//! | [`store`] | bytes at a revision | redb, etcd-client |
+//! | [`apiserver`] | HTTP over a store | `object`, `store` |
+//! | [`gitops`] | sources, plans, applying them | `object`, `kube::Client` |
+//! | [`scheduler`] | choosing a node for a pod | `object`, `kube::Client` |
+//! | [`kubelet`] | running a node's pods in Docker | `object`, `kube::Client` |
+//! | [`controllers`] | loops that keep nodes and namespaces tidy | `object`, `kube::Client` |
+//! | [`cli`] | flags, environment, printing, wiring, exit codes | everything |
+//!
+//! `tests/architecture.rs` reads the `use` lines and enforces this table.
+//!
+//! # Invariants
+//!
+//! - Decide purely, act thinly: time, randomness and the world come in as arguments.
+//! - Events only wake; state decides. A lost or repeated event changes nothing.
+//! - Nothing is deleted because something could not be read.
+//! - Fail static: stopping or crashing leaves containers running; a restart adopts them.
+//! - Only containers that carry our cluster's and node's labels are touched.
+//! - Every queue, retry, body and cache has a bound, a constant with its reason.
+
+pub mod apiserver;
+pub mod cli;
+pub mod controllers;
+pub mod gitops;
+pub mod kubelet;
+pub mod object;
+pub mod scheduler;
+pub mod store;

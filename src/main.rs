@@ -1,0 +1,5 @@
+//! The `reconcile` binary: its exit code is all that lives here.
+
+fn main() -> std::process::ExitCode {
+    reconcile::cli::main()
+}

@@ -1,0 +1,1 @@
+//! The API server over HTTP and under stock kubectl.

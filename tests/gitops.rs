@@ -1,0 +1,1 @@
+//! Sources, plans and their outcome, with real git.

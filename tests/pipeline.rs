@@ -1,0 +1,1 @@
+//! The whole way: a commit becomes running containers.

@@ -1,0 +1,1 @@
+//! Pods get nodes, through a real API server.

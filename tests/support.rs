@@ -1,0 +1,1 @@
+//! What tests share: tools, servers, images, waiting.
