@@ -195,11 +195,12 @@ impl State {
         while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.size();
-            self.base = Some(oldest.revision());
+            self.base = self.base.max(Some(oldest.revision()));
         }
-        // The rest of a revision that was cut goes too, so that `base` is never half there.
+        // The rest of a revision that was cut goes too, so that `base` is never half there, and so
+        // does what was forgotten before it came.
         while let Some(oldest) = self.events.front()
-            && Some(oldest.revision()) == self.base
+            && Some(oldest.revision()) <= self.base
         {
             self.bytes -= oldest.size();
             self.events.pop_front();
