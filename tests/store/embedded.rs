@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -163,47 +162,6 @@ async fn a_store_in_memory_works() {
     assert_eq!(store.get("/registry/pods/a").await.unwrap().1, revision);
     let mut watch = Watcher(store.watch("/registry/", revision).await.unwrap());
     assert_eq!(watch.event().await.revision(), revision);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn history_is_bounded_without_being_asked() {
-    let (_directory, path) = place();
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(&path).unwrap());
-    // Twice what is kept: each change leaves itself and what was before it.
-    let lane = |lane: usize| {
-        let store = Arc::clone(&store);
-        async move {
-            let key = format!("/registry/configmaps/{lane}");
-            let value = Bytes::from(vec![b'x'; 256 * 1024]);
-            let mut revision = store.create(&key, value.clone()).await.unwrap();
-            for _ in 0..32 {
-                revision = store.update(&key, value.clone(), revision).await.unwrap();
-            }
-        }
-    };
-    join_all((0..8).map(lane)).await;
-    let revision = store.revision().await.unwrap();
-    let (events, error) = Watcher(store.watch("/registry/", 1).await.unwrap()).end().await;
-    let StoreError::Compacted { requested: 1, oldest } = error else {
-        panic!("{error:?}")
-    };
-    assert!(
-        events.is_empty() && oldest > 1 && oldest <= revision - 60,
-        "oldest {oldest} of {revision}"
-    );
-    let kept = Watcher(store.watch("/registry/", oldest).await.unwrap())
-        .events_to(revision)
-        .await;
-    assert_eq!(kept.len() as u64, revision - oldest + 1, "what is kept has no gap");
-    assert_eq!(
-        store
-            .list("/registry/", ListOptions::default())
-            .await
-            .unwrap()
-            .items
-            .len(),
-        8
-    );
 }
 
 /// What a writer of the crash test was told: key, revision, value.

@@ -154,7 +154,14 @@ async fn hammer(store: Arc<dyn Store>, writer: u64, stop: Arc<AtomicBool>) -> Ve
 }
 
 async fn watches_begun_at_any_time_see_every_revision_once(fixture: Fixture) {
+    // A past that is on disk only, so that watches begun there must change over to the present.
     let start = fixture.store.revision().await.unwrap();
+    let mut made = Vec::new();
+    for n in 0..300 {
+        let key = format!("/registry/{}/old-{n}", ["pods", "podsx"][n % 2]);
+        made.push((fixture.create(&key, "old").await, key));
+    }
+    let fixture = fixture.reopen().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
         .map(|writer| tokio::spawn(hammer(Arc::clone(&fixture.store), writer, Arc::clone(&stop))))
@@ -170,7 +177,7 @@ async fn watches_begun_at_any_time_see_every_revision_once(fixture: Fixture) {
         watches.push((from, first, watch));
     }
     stop.store(true, Ordering::Relaxed);
-    let mut made: Vec<_> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    made.extend(join_all(writers).await.into_iter().flat_map(Result::unwrap));
     made.sort();
     let end = fixture.create("/registry/pods/end", "end").await;
     made.push((end, "/registry/pods/end".to_owned()));
