@@ -41,8 +41,8 @@ pub struct NodeInfo {
     pub allocatable: Resources,
     /// How many pods it may run.
     pub allowed_pods: i64,
-    /// Sizes of its images, in bytes, by every name they have.
-    pub images: BTreeMap<String, i64>,
+    /// Its images by every name they have.
+    pub images: BTreeMap<String, Image>,
     /// What its pods asked for.
     pub requested: Resources,
     /// What scores reckon its pods take.
@@ -53,6 +53,16 @@ pub struct NodeInfo {
     pub with_terms: usize,
     /// Whether the node itself exists; pods may name one that does not, or not yet.
     exists: bool,
+}
+
+/// An image on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Bytes.
+    pub size: i64,
+    /// On how many nodes it was when this node was last heard of, itself included. Counted just then, as
+    /// kube-scheduler counts, so that a change of one node costs nothing on the others.
+    pub nodes: usize,
 }
 
 impl Snapshot {
@@ -69,11 +79,6 @@ impl Snapshot {
     /// The node of that name, if it exists.
     pub fn node(&self, name: &str) -> Option<&NodeInfo> {
         self.nodes.get(name).filter(|node| node.exists)
-    }
-
-    /// On how many nodes an image is.
-    pub fn nodes_with_image(&self, image: &str) -> usize {
-        self.images.get(image).copied().unwrap_or_default()
     }
 
     /// How many placed pods have wishes about other pods; 0 spares every look at them.
@@ -106,8 +111,10 @@ impl Snapshot {
         info.name = name;
         info.exists = true;
         info.read(node);
-        for image in info.images.keys() {
-            *self.images.entry(image.clone()).or_default() += 1;
+        for (name, image) in &mut info.images {
+            let count = self.images.entry(name.clone()).or_default();
+            *count += 1;
+            image.nodes = *count;
         }
         self.known += usize::from(!existed);
         !existed || before != facts(info)
@@ -195,7 +202,8 @@ impl NodeInfo {
         self.images.clear();
         for image in status.into_iter().flat_map(|status| status.images.iter().flatten()) {
             for name in image.names.iter().flatten() {
-                self.images.insert(tagged(name), image.size_bytes.unwrap_or_default());
+                let size = image.size_bytes.unwrap_or_default();
+                self.images.insert(tagged(name), Image { size, nodes: 0 });
             }
         }
     }

@@ -1,4 +1,7 @@
 //! A node takes a pod only where it has what the pod asks for, and all reasons are given where it has not.
+//!
+//! A node that is over-committed already in CPU, memory or storage takes no pod that asks for anything, as the
+//! recorded kube-scheduler has it; newer ones look only at the resources that the pod asks for.
 
 use super::{Check, Verdict};
 use crate::scheduler::pod::PendingPod;
@@ -16,10 +19,13 @@ fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
     if pods >= node.allowed_pods {
         refusals.push(Refusal::TooManyPods);
     }
+    if needed.is_empty() {
+        return if refusals.is_empty() { Ok(()) } else { Err(refusals) };
+    }
     let (has, taken) = (&node.allocatable, &node.requested);
     let mut check = |resource: &str, needed: i64, has: i64, taken: i64| {
         let free = has.saturating_sub(taken);
-        if needed > 0 && needed > free {
+        if needed > free {
             refusals.push(Refusal::Insufficient {
                 resource: resource.to_owned(),
                 needed,
@@ -35,7 +41,7 @@ fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
         has.ephemeral_storage,
         taken.ephemeral_storage,
     );
-    for (name, needed) in &needed.others {
+    for (name, needed) in needed.others.iter().filter(|(_, needed)| **needed > 0) {
         let amount = |list: &Resources| list.others.get(name).copied().unwrap_or_default();
         check(name, *needed, amount(has), amount(taken));
     }
@@ -72,12 +78,20 @@ mod tests {
                 vec!["Insufficient cpu", "Insufficient memory"],
             ),
             ("a device", resources(0, 0, 1), vec!["Insufficient example.com/gpu"]),
-            ("nothing always fits", resources(0, 0, 0), vec![]),
         ] {
             let refusals = fits(&needed, &node).err().unwrap_or_default();
             let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
             assert_eq!(texts, wanted, "{name}");
         }
+        let overcommitted = NodeInfo {
+            requested: resources(500, 1001, 0),
+            ..node.clone()
+        };
+        let lack = fits(&resources(1, 0, 0), &overcommitted)
+            .expect_err("over-committed")
+            .remove(0);
+        assert_eq!(lack.to_string(), "Insufficient memory", "also of what is not asked for");
+        assert_eq!(fits(&resources(0, 0, 0), &overcommitted), Ok(()), "nothing always fits");
         let full = NodeInfo {
             allowed_pods: 0,
             ..node

@@ -11,23 +11,13 @@ const SMALLEST: i64 = 23 << 20;
 const LARGEST: i64 = 1000 << 20;
 
 pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
-    let containers = i64::try_from(pod.images.len()).ok()?;
+    let containers = i64::try_from(pod.images.len()).ok().filter(|count| *count > 0)?;
     let total = snapshot.node_count() as f64;
-    let spreads: Vec<f64> = pod
-        .images
-        .iter()
-        .map(|image| snapshot.nodes_with_image(image) as f64 / total)
-        .collect();
-    if spreads.iter().all(|spread| *spread == 0.0) {
-        return None;
-    }
     let largest = LARGEST * containers;
     let bytes = |node: &&NodeInfo| {
-        let sizes = pod.images.iter().zip(&spreads).filter_map(|(image, spread)| {
-            let size = *node.images.get(image)?;
-            Some((size as f64 * spread) as i64)
-        });
-        let sum = sizes.sum::<i64>().clamp(SMALLEST, largest);
+        let images = pod.images.iter().filter_map(|image| node.images.get(image));
+        let worth = images.map(|image| (image.size as f64 * (image.nodes as f64 / total)) as i64);
+        let sum = worth.sum::<i64>().clamp(SMALLEST, largest);
         MAX * (sum - SMALLEST) / (largest - SMALLEST)
     };
     Some(nodes.iter().map(bytes).collect())

@@ -65,10 +65,10 @@ fn weigh<'a>(
     }
 }
 
-/// Stretches the scores so that the lowest becomes 0 and the highest [`MAX`].
+/// Stretches the scores so that the lowest becomes 0 and the highest [`MAX`]; no pods at all (0) always lies within.
 fn between(scores: Vec<i64>) -> Vec<i64> {
-    let lowest = scores.iter().copied().min().unwrap_or_default();
-    let highest = scores.iter().copied().max().unwrap_or_default();
+    let lowest = scores.iter().copied().min().unwrap_or_default().min(0);
+    let highest = scores.iter().copied().max().unwrap_or_default().max(0);
     let range = highest - lowest;
     let stretch = |score: i64| {
         if range == 0 {

@@ -39,7 +39,8 @@ pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) 
             };
             sum += there as f64 * counted.weight + (constraint.max_skew - 1) as f64;
         }
-        Some(sum.round() as i64)
+        // Cut off as recorded; newer kube-schedulers round.
+        Some(sum as i64)
     });
     Some(turn(&raw.collect::<Vec<_>>()))
 }
