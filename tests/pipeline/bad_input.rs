@@ -28,7 +28,9 @@ fn refused(ended: &Ended, reasons: &[&str]) {
 }
 
 fn applied(cluster: &Cluster, name: &str) {
-    eventually(&format!("{name} is applied"), CHANGE, || cluster.kubectl().json(&["configmap", name]));
+    eventually(&format!("{name} is applied"), CHANGE, || {
+        cluster.kubectl().json(&["configmap", name])
+    });
 }
 
 #[test]
@@ -56,8 +58,14 @@ fn a_source_that_does_not_exist() {
     source.write("settings.yaml", &config_map("settings", "1"));
     source.publish("begin");
     let files = source.arguments()[0];
-    refused(&cluster.run(&[files, "--dry-run", "--ref", "no-such-branch"]), &["no-such-branch"]);
-    refused(&cluster.run(&[files, "--dry-run", "--path", "no-such-folder"]), &["no-such-folder"]);
+    refused(
+        &cluster.run(&[files, "--dry-run", "--ref", "no-such-branch"]),
+        &["no-such-branch"],
+    );
+    refused(
+        &cluster.run(&[files, "--dry-run", "--path", "no-such-folder"]),
+        &["no-such-folder"],
+    );
 }
 
 #[test]
@@ -76,7 +84,11 @@ fn a_corrupt_store_file() {
         fs::write(&store, &bytes).expect("the file is written");
         let ended = cluster.run(&source.arguments());
         refused(&ended, &["store.redb"]);
-        assert_eq!(fs::read(&store).expect("still there"), bytes, "{what}: the file is left as it was found");
+        assert_eq!(
+            fs::read(&store).expect("still there"),
+            bytes,
+            "{what}: the file is left as it was found"
+        );
     }
     fs::write(&store, &whole).expect("the file is written");
     cluster.start(&source.arguments());
@@ -91,7 +103,10 @@ fn a_port_in_use() {
     let address = taken.local_addr().expect("a bound socket has an address").to_string();
 
     let mut command = crate::support::tools::reconcile();
-    command.arg("--data-dir").arg(cluster.data_dir()).args(["--node-name", &cluster.node, "--listen", &address]);
+    command
+        .arg("--data-dir")
+        .arg(cluster.data_dir())
+        .args(["--node-name", &cluster.node, "--listen", &address]);
     let ended = crate::support::process::run(command.args(source.arguments()), Duration::from_secs(30));
     refused(&ended, &[&address]);
 }
@@ -99,7 +114,9 @@ fn a_port_in_use() {
 #[test]
 fn docker_not_running() {
     let (mut cluster, source) = with_settings("nodocker", Backend::Embedded);
-    cluster.environment.push(("DOCKER_HOST".into(), "unix:///nonexistent/docker.sock".into()));
+    cluster
+        .environment
+        .push(("DOCKER_HOST".into(), "unix:///nonexistent/docker.sock".into()));
     source.write("web.yaml", &pod("web").yaml());
     cluster.start(&source.arguments());
     applied(&cluster, "settings");
@@ -109,7 +126,10 @@ fn docker_not_running() {
         let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
         ready.filter(|ready| ready["status"] != "True").ok_or(node.to_string())
     });
-    let reason = condition["message"].as_str().expect("a condition has a message").to_owned();
+    let reason = condition["message"]
+        .as_str()
+        .expect("a condition has a message")
+        .to_owned();
     assert!(reason.to_lowercase().contains("docker"), "{condition}");
     let nodes = cluster.kubectl().ok(&["get", "nodes"]);
     assert!(nodes.contains("NotReady"), "{nodes}");
@@ -124,7 +144,9 @@ fn docker_not_running() {
 fn docker_comes_later() {
     let (mut cluster, source) = with_settings("docker-later", Backend::Embedded);
     let socket = cluster.path("docker.sock");
-    cluster.environment.push(("DOCKER_HOST".into(), format!("unix://{}", socket.display())));
+    cluster
+        .environment
+        .push(("DOCKER_HOST".into(), format!("unix://{}", socket.display())));
     source.write("web.yaml", &pod("web").yaml());
     cluster.start(&source.arguments());
     applied(&cluster, "settings");
@@ -141,7 +163,11 @@ fn etcd_unreachable() {
     cluster.etcd.as_mut().expect("started on etcd").kill();
     let answer = eventually("/readyz fails", CHANGE, || {
         let answer = cluster.kubectl().run(&["get", "--raw", "/readyz"]);
-        if answer.code == Some(0) { Err(answer.to_string()) } else { Ok(answer.all()) }
+        if answer.code == Some(0) {
+            Err(answer.to_string())
+        } else {
+            Ok(answer.all())
+        }
     });
     assert!(answer.to_lowercase().contains("etcd"), "with the reason: {answer}");
     assert!(cluster.all_running(), "it keeps trying");
@@ -159,7 +185,9 @@ fn etcd_that_comes_later() {
     cluster.launch(&source.arguments());
     let url = cluster.etcd.as_ref().expect("made with etcd").url();
     // It says what it waits for, and waits.
-    cluster.reconciler().line_with(url.trim_start_matches("http://"), CHANGE);
+    cluster
+        .reconciler()
+        .line_with(url.trim_start_matches("http://"), CHANGE);
     assert!(cluster.all_running(), "it keeps trying");
     cluster.etcd.as_mut().expect("made with etcd").restart();
     cluster.reconciler().line_with("export KUBECONFIG=", CHANGE);
@@ -182,7 +210,11 @@ fn a_second_one_on_the_same_data_directory() {
 /// Files that cannot be applied, with what must be said of each.
 fn bad_files() -> Vec<(&'static str, String, Vec<&'static str>)> {
     vec![
-        ("tabs.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n\tname: tabs\n".into(), vec!["tabs.yaml:4:1"]),
+        (
+            "tabs.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n\tname: tabs\n".into(),
+            vec!["tabs.yaml:4:1"],
+        ),
         ("laughs.yaml", billion_laughs(), vec!["laughs.yaml"]),
         ("huge.yaml", huge(), vec!["huge.yaml", "large"]),
         (
@@ -206,8 +238,13 @@ fn bad_files() -> Vec<(&'static str, String, Vec<&'static str>)> {
 
 /// Nine levels of nine references each.
 fn billion_laughs() -> String {
-    let mut text = String::from("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: laughs}\na: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
-    for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+    let mut text = String::from(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: laughs}\na: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n",
+    );
+    for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"]
+        .iter()
+        .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+    {
         let references = vec![format!("*{of}"); 9].join(", ");
         text.push_str(&format!("{name}: &{name} [{references}]\n"));
     }
@@ -239,7 +276,11 @@ fn manifests_that_cannot_be_applied() {
             cluster.reconciler().line_after(mark, said, CHANGE);
         }
         applied(&cluster, &neighbour);
-        assert!(began.elapsed() < Duration::from_secs(30), "{name} took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{name} took {:?}",
+            began.elapsed()
+        );
         cluster.kubectl().ok(&["get", "configmap", "settings"]);
         let dry = cluster.run(&[source.arguments()[0], "--dry-run"]);
         assert_eq!(dry.code, Some(2), "{name}: {dry}");
@@ -248,7 +289,10 @@ fn manifests_that_cannot_be_applied() {
         }
         source.remove(name);
     }
-    assert!(peak_megabytes(cluster.reconciler()) < 400, "what is too large is not read");
+    assert!(
+        peak_megabytes(cluster.reconciler()) < 400,
+        "what is too large is not read"
+    );
     assert_eq!(docker::containers(&cluster.node), [], "nothing was started");
     cluster.stop();
 }
@@ -256,7 +300,14 @@ fn manifests_that_cannot_be_applied() {
 /// The most memory the process has had.
 fn peak_megabytes(process: &Process) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("a running process has a status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a status has VmHWM");
-    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("a status has VmHWM");
+    let kilobytes = line
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .expect("a number of kB");
     kilobytes / 1024
 }

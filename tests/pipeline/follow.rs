@@ -93,7 +93,9 @@ impl Followed {
         self.source.write("web.yaml", &pod("web").label("tier", "front").yaml());
         self.previews("1 to change");
         self.source.publish("label web");
-        let after = self.cluster.running_pod("web", |pod| expect("label", &pod.label("tier"), "front"));
+        let after = self
+            .cluster
+            .running_pod("web", |pod| expect("label", &pod.label("tier"), "front"));
         assert_eq!(after.uid(), before.uid(), "a label changes in place");
         assert_eq!(after.container_id(), before.container_id(), "a label restarts nothing");
         self.settled();
@@ -110,9 +112,15 @@ impl Followed {
             differ("container", &pod.container_id(), &before.container_id())
         });
         assert_eq!(after.uid(), before.uid(), "an image changes in place");
-        assert!(after.restarts() > before.restarts(), "the container was restarted: {:?}", after.0);
+        assert!(
+            after.restarts() > before.restarts(),
+            "the container was restarted: {:?}",
+            after.0
+        );
         let running = self.cluster.containers();
-        let of_web = running.iter().filter(|container| container.pod == "web" && container.running);
+        let of_web = running
+            .iter()
+            .filter(|container| container.pod == "web" && container.running);
         assert_eq!(of_web.count(), 1, "the old container stopped: {running:?}");
         self.settled();
         after
@@ -131,7 +139,9 @@ impl Followed {
         self.source.write("web.yaml", manifest);
         self.previews("1 to replace");
         self.source.publish("what a live pod cannot change");
-        let after = self.cluster.running_pod("web", |pod| differ("uid", &pod.uid(), &before.uid()));
+        let after = self
+            .cluster
+            .running_pod("web", |pod| differ("uid", &pod.uid(), &before.uid()));
         assert_eq!(after.restarts(), 0, "a new pod: {:?}", after.0);
         self.settled();
         after
@@ -145,7 +155,11 @@ impl Followed {
         self.source.write("other.yaml", &pod("other").yaml());
         if self.source.previews() {
             let preview = self.dry_run();
-            assert_eq!(preview.code, Some(2), "a file that cannot be read is an error: {preview}");
+            assert_eq!(
+                preview.code,
+                Some(2),
+                "a file that cannot be read is an error: {preview}"
+            );
             assert!(names_a_place(&preview.all(), "web.yaml"), "{preview}");
         }
         self.source.publish("break web, add other");
@@ -161,7 +175,11 @@ impl Followed {
         self.source.publish("mend web");
         self.settled();
         let mended = self.cluster.pod("web").expect("web is still there");
-        assert_eq!(mended.container_id(), before.container_id(), "mending it changes nothing");
+        assert_eq!(
+            mended.container_id(),
+            before.container_id(),
+            "mending it changes nothing"
+        );
     }
 
     fn deletes(&mut self) {
@@ -191,7 +209,11 @@ impl Followed {
     fn settled(&self) {
         crate::support::eventually("a dry run finds nothing to do", CHANGE, || {
             let dry = self.dry_run();
-            if dry.code == Some(0) { Ok(()) } else { Err(dry.to_string()) }
+            if dry.code == Some(0) {
+                Ok(())
+            } else {
+                Err(dry.to_string())
+            }
         });
     }
 
@@ -208,11 +230,19 @@ fn final_web() -> String {
 }
 
 fn expect(what: &str, found: &str, wanted: &str) -> Result<(), String> {
-    if found == wanted { Ok(()) } else { Err(format!("{what} is {found:?}, not {wanted:?}")) }
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found:?}, not {wanted:?}"))
+    }
 }
 
 fn differ(what: &str, found: &str, old: &str) -> Result<(), String> {
-    if found != old && !found.is_empty() { Ok(()) } else { Err(format!("{what} is still {found:?}")) }
+    if found != old && !found.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{what} is still {found:?}"))
+    }
 }
 
 /// Whether a text says `FILE:LINE:COLUMN`.
@@ -220,7 +250,14 @@ fn names_a_place(text: &str, file: &str) -> bool {
     text.match_indices(&format!("{file}:")).any(|(at, matched)| {
         let mut numbers = text[at + matched.len()..].split(':');
         let line = numbers.next().unwrap_or_default();
-        let column = numbers.next().unwrap_or_default().trim_end_matches(|c: char| !c.is_ascii_digit());
-        line.parse::<u32>().is_ok() && column.split(|c: char| !c.is_ascii_digit()).next().is_some_and(|n| n.parse::<u32>().is_ok())
+        let column = numbers
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(|c: char| !c.is_ascii_digit());
+        line.parse::<u32>().is_ok()
+            && column
+                .split(|c: char| !c.is_ascii_digit())
+                .next()
+                .is_some_and(|n| n.parse::<u32>().is_ok())
     })
 }

@@ -68,7 +68,10 @@ fn twenty_times(backend: Backend) {
         }
     }
     ledger.look(&cluster);
-    assert!(ledger.restarts.values().any(|restarts| *restarts > 0), "the crashing pod was started again");
+    assert!(
+        ledger.restarts.values().any(|restarts| *restarts > 0),
+        "the crashing pod was started again"
+    );
     ledger.everything_acknowledged_is_there(&cluster);
     no_container_twice(&cluster);
     as_many_containers_as_pods(&cluster);
@@ -112,9 +115,15 @@ fn as_many_containers_as_pods(cluster: &Cluster) {
     let mut wanted: BTreeSet<String> = STEADY.iter().map(|name| (*name).to_owned()).collect();
     wanted.extend((0..KILLS).filter(|round| kept(*round)).map(extra));
     eventually("each pod has its container and nothing else runs", CHANGE, || {
-        let running = docker::running(&cluster.node).into_iter().map(|container| container.pod);
+        let running = docker::running(&cluster.node)
+            .into_iter()
+            .map(|container| container.pod);
         let found: BTreeSet<String> = running.filter(|pod| pod != "crashing").collect();
-        if found == wanted { Ok(()) } else { Err(format!("{found:?}, not {wanted:?}")) }
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("{found:?}, not {wanted:?}"))
+        }
     });
 }
 
@@ -138,14 +147,19 @@ impl Ledger {
 
     /// Reads the restart counts, where anything answers; none may be lower than one seen before.
     fn look(&mut self, cluster: &Cluster) {
-        let Ok(pods) = cluster.kubectl().json(&["pods"]) else { return };
+        let Ok(pods) = cluster.kubectl().json(&["pods"]) else {
+            return;
+        };
         for pod in pods["items"].as_array().expect("a list has items") {
             let uid = pod["metadata"]["uid"].as_str().expect("a pod has a uid");
             for status in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
                 let name = status["name"].as_str().expect("a status has a name");
                 let restarts = status["restartCount"].as_i64().expect("a status counts restarts");
                 let highest = self.restarts.entry((uid.to_owned(), name.to_owned())).or_default();
-                assert!(restarts >= *highest, "restarts fell from {highest} to {restarts}: {pod}");
+                assert!(
+                    restarts >= *highest,
+                    "restarts fell from {highest} to {restarts}: {pod}"
+                );
                 *highest = restarts;
             }
         }
@@ -154,9 +168,15 @@ impl Ledger {
     fn everything_acknowledged_is_there(&self, cluster: &Cluster) {
         let found = cluster.kubectl().ok(&["get", "configmaps", "-o", "name"]);
         let found: BTreeSet<&str> = found.lines().collect();
-        assert!(!self.acknowledged.is_empty(), "something was acknowledged between the kills");
+        assert!(
+            !self.acknowledged.is_empty(),
+            "something was acknowledged between the kills"
+        );
         for name in &self.acknowledged {
-            assert!(found.contains(format!("configmap/{name}").as_str()), "{name} was acknowledged and is lost");
+            assert!(
+                found.contains(format!("configmap/{name}").as_str()),
+                "{name} was acknowledged and is lost"
+            );
         }
     }
 }
@@ -178,7 +198,10 @@ fn config_maps_are_not_lost_to_a_kill_in_the_middle_of_writes() {
     let mut cluster = Cluster::new("torn", Backend::Embedded);
     let source = Source::new(Kind::Directory, &cluster.path("source"));
     for number in 0..200 {
-        source.write(&format!("map-{number}.yaml"), &config_map(&format!("map-{number}"), "1"));
+        source.write(
+            &format!("map-{number}.yaml"),
+            &config_map(&format!("map-{number}"), "1"),
+        );
     }
     cluster.launch(&source.arguments());
     cluster.reconciler().line_with("export KUBECONFIG=", CHANGE);
@@ -188,7 +211,11 @@ fn config_maps_are_not_lost_to_a_kill_in_the_middle_of_writes() {
     eventually("all of them are there", CHANGE, || {
         let found = cluster.kubectl().ok(&["get", "configmaps", "-o", "name"]);
         let count = found.lines().filter(|name| name.starts_with("configmap/map-")).count();
-        if count == 200 { Ok(()) } else { Err(format!("{count} of 200")) }
+        if count == 200 {
+            Ok(())
+        } else {
+            Err(format!("{count} of 200"))
+        }
     });
     cluster.stop();
 }

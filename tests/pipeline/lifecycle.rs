@@ -48,14 +48,22 @@ fn the_start_says_what_a_person_needs_next() {
     source.publish("begin");
     cluster.start(&source.arguments());
     cluster.running_pod("web", |_| Ok(()));
-    let head = crate::support::git::Repository { path: source.files().to_owned() }.git(&["rev-parse", "HEAD"]);
-    let server = cluster.kubectl().ok(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
+    let head = crate::support::git::Repository {
+        path: source.files().to_owned(),
+    }
+    .git(&["rev-parse", "HEAD"]);
+    let server = cluster
+        .kubectl()
+        .ok(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
     let kubeconfig = format!("export KUBECONFIG={}", cluster.kubeconfig().display());
     let data = cluster.data_dir().display().to_string();
     for wanted in ["files", &head[..7], &data, &server, &kubeconfig, "web"] {
         cluster.reconciler().line_with(wanted, CHANGE);
     }
-    let mode = std::fs::metadata(cluster.kubeconfig()).expect("a kubeconfig").permissions().mode();
+    let mode = std::fs::metadata(cluster.kubeconfig())
+        .expect("a kubeconfig")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600, "only its owner reads the kubeconfig");
 
     let mark = cluster.reconciler().line_count();
@@ -78,13 +86,24 @@ fn health_and_version_answer_on_both_ports() {
     arguments.extend(["--insecure-port", &port]);
     cluster.start(&arguments);
     for path in ["/readyz", "/livez", "/healthz"] {
-        assert!(cluster.kubectl().ok(&["get", "--raw", path]).starts_with("ok"), "{path}");
+        assert!(
+            cluster.kubectl().ok(&["get", "--raw", path]).starts_with("ok"),
+            "{path}"
+        );
         let plain = http_get(&format!("127.0.0.1:{port}"), path).expect("the plain port answers");
-        assert!(plain.starts_with("HTTP/1.1 200") && plain.ends_with("ok"), "{path}: {plain}");
+        assert!(
+            plain.starts_with("HTTP/1.1 200") && plain.ends_with("ok"),
+            "{path}: {plain}"
+        );
     }
     let version = cluster.kubectl().ok(&["get", "--raw", "/version"]);
     let version: serde_json::Value = serde_json::from_str(&version).expect("a version is JSON");
-    assert!(version["gitVersion"].as_str().is_some_and(|version| version.starts_with('v')), "{version}");
+    assert!(
+        version["gitVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with('v')),
+        "{version}"
+    );
     cluster.stop();
 }
 
@@ -138,7 +157,11 @@ fn down_removes_this_nodes_containers_and_no_others() {
     cluster.stop();
     let ended = cluster.down();
     assert_eq!(ended.code, Some(0), "{ended}");
-    assert_eq!(docker::with_sandboxes(&cluster.node), [], "containers and sandboxes are gone");
+    assert_eq!(
+        docker::with_sandboxes(&cluster.node),
+        [],
+        "containers and sandboxes are gone"
+    );
     assert_eq!(docker::running(&neighbour.node).len(), 1, "another node's stay");
     let again = cluster.down();
     assert_eq!(again.code, Some(0), "nothing left to do is no error: {again}");
@@ -164,7 +187,11 @@ fn nothing_is_deleted_without_prune_or_from_an_empty_source() {
     cluster.start(&source.arguments());
     eventually("what left the source is pruned", CHANGE, || {
         let gone = cluster.kubectl().run(&["get", "configmap", "two"]);
-        if gone.code == Some(1) { Ok(()) } else { Err(gone.to_string()) }
+        if gone.code == Some(1) {
+            Ok(())
+        } else {
+            Err(gone.to_string())
+        }
     });
     let mark = cluster.reconciler().line_count();
     source.remove("one.yaml");
@@ -184,7 +211,9 @@ fn nothing_is_deleted_without_prune_or_from_an_empty_source() {
 }
 
 fn applied(cluster: &Cluster, name: &str) {
-    eventually(&format!("{name} is applied"), CHANGE, || cluster.kubectl().json(&["configmap", name]));
+    eventually(&format!("{name} is applied"), CHANGE, || {
+        cluster.kubectl().json(&["configmap", name])
+    });
 }
 
 #[test]
@@ -207,5 +236,10 @@ fn a_schedule_says_when_to_sync() {
 #[test]
 fn names_of_tests_are_fit_for_nodes() {
     let name = unique("what");
-    assert!(name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
+    assert!(
+        name.len() <= 63
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    );
 }

@@ -64,7 +64,15 @@ impl Pod {
     }
 
     pub fn yaml(&self) -> String {
-        let Self { name, image, labels, greeting, script, restart_policy, extra } = self;
+        let Self {
+            name,
+            image,
+            labels,
+            greeting,
+            script,
+            restart_policy,
+            extra,
+        } = self;
         let mut text = format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n");
         if !labels.is_empty() {
             text.push_str("  labels:\n");

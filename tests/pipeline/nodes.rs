@@ -11,7 +11,10 @@ fn each_node_has_its_own_containers() {
     let source = Source::new(Kind::Directory, &cluster.path("source"));
     let (first, second) = (cluster.node.clone(), format!("{}-b", cluster.node));
     for (name, node) in [("one", &first), ("two", &second)] {
-        source.write(&format!("{name}.yaml"), &pod(name).spec(&format!("nodeName: {node}")).yaml());
+        source.write(
+            &format!("{name}.yaml"),
+            &pod(name).spec(&format!("nodeName: {node}")).yaml(),
+        );
     }
     cluster.start_apiserver();
     cluster.start_scheduler();
@@ -28,7 +31,11 @@ fn each_node_has_its_own_containers() {
     for name in ["one", "two"] {
         let logs = eventually("the log", CHANGE, || {
             let logs = cluster.kubectl().run(&["logs", name]);
-            if logs.stdout.is_empty() { Err(logs.to_string()) } else { Ok(logs.stdout) }
+            if logs.stdout.is_empty() {
+                Err(logs.to_string())
+            } else {
+                Ok(logs.stdout)
+            }
         });
         assert_eq!(logs, "greeting: hello\n", "read through the kubelet of its own node");
     }
@@ -57,7 +64,11 @@ fn the_scheduler_spreads_over_the_nodes() {
         let ready = ["wait", "--for=condition=Ready", "node", node, "--timeout=30s"];
         eventually("both nodes are ready", CHANGE, || {
             let ended = cluster.kubectl().run(&ready);
-            if ended.code == Some(0) { Ok(()) } else { Err(ended.to_string()) }
+            if ended.code == Some(0) {
+                Ok(())
+            } else {
+                Err(ended.to_string())
+            }
         });
     }
     for name in ["a", "b", "c", "d"] {
@@ -68,7 +79,10 @@ fn the_scheduler_spreads_over_the_nodes() {
     for name in ["a", "b", "c", "d"] {
         cluster.running_pod(name, |_| Ok(()));
     }
-    assert!(!docker::running(&first).is_empty() && !docker::running(&second).is_empty(), "both nodes are used");
+    assert!(
+        !docker::running(&first).is_empty() && !docker::running(&second).is_empty(),
+        "both nodes are used"
+    );
 
     eventually("the refusal is explained", CHANGE, || {
         let described = cluster.kubectl().ok(&["describe", "pod", "big"]);
@@ -80,4 +94,3 @@ fn the_scheduler_spreads_over_the_nodes() {
     assert_eq!(big.0["spec"]["nodeName"], second.as_str());
     cluster.stop();
 }
-

@@ -59,7 +59,12 @@ impl Source {
                 Some(clone)
             }
         };
-        Source { kind, files, repository, arguments }
+        Source {
+            kind,
+            files,
+            repository,
+            arguments,
+        }
     }
 
     /// SOURCE and the flags that go with it.

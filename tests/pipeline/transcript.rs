@@ -34,7 +34,11 @@ fn started(backend: Backend) -> Cluster {
     let mut cluster = Cluster::new("transcript", backend);
     let source = cluster.path("source");
     std::fs::create_dir(&source).expect("a directory");
-    std::fs::write(source.join("settings.yaml"), super::manifest::config_map("settings", "1")).expect("a file");
+    std::fs::write(
+        source.join("settings.yaml"),
+        super::manifest::config_map("settings", "1"),
+    )
+    .expect("a file");
     cluster.start(&[text(&source)]);
     let kubectl = cluster.kubectl();
     kubectl.ok(&["wait", "--for=condition=Ready", "node", &cluster.node, "--timeout=30s"]);
@@ -44,8 +48,13 @@ fn started(backend: Backend) -> Cluster {
 fn transcript(backend: Backend) {
     let mut cluster = started(backend);
     let manifest = cluster.path("simple-sample-pod.yaml");
-    let sample = pod("simple-sample-pod").label("purpose", "pod-test").greeting("Hello from the environment");
-    let sample = sample.restart_policy("Never").script(&RUN.replace("GREETING", "DEMO_GREETING")).yaml();
+    let sample = pod("simple-sample-pod")
+        .label("purpose", "pod-test")
+        .greeting("Hello from the environment");
+    let sample = sample
+        .restart_policy("Never")
+        .script(&RUN.replace("GREETING", "DEMO_GREETING"))
+        .yaml();
     std::fs::write(&manifest, sample.replace("name: GREETING", "name: DEMO_GREETING")).expect("a manifest");
     for kubectl in cluster.kubectls() {
         eprintln!("with {}", kubectl.name());
@@ -57,7 +66,12 @@ fn transcript(backend: Backend) {
 fn session(cluster: &Cluster, kubectl: &Kubectl, manifest: &str) {
     let created = kubectl.ok(&["create", "-f", manifest]);
     assert_eq!(created, "pod/simple-sample-pod created\n");
-    kubectl.ok(&["wait", "--for=condition=Ready", "pod/simple-sample-pod", "--timeout=60s"]);
+    kubectl.ok(&[
+        "wait",
+        "--for=condition=Ready",
+        "pod/simple-sample-pod",
+        "--timeout=60s",
+    ]);
 
     let pods = kubectl.ok(&["get", "pods"]);
     let rows: Vec<Vec<&str>> = pods.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -66,7 +80,11 @@ fn session(cluster: &Cluster, kubectl: &Kubectl, manifest: &str) {
 
     let logs = eventually("the pod's output", CHANGE, || {
         let logs = kubectl.run(&["logs", "simple-sample-pod"]);
-        if logs.stdout.is_empty() { Err(logs.to_string()) } else { Ok(logs.stdout) }
+        if logs.stdout.is_empty() {
+            Err(logs.to_string())
+        } else {
+            Ok(logs.stdout)
+        }
     });
     assert_eq!(logs, "greeting: Hello from the environment\n");
 
@@ -75,9 +93,15 @@ fn session(cluster: &Cluster, kubectl: &Kubectl, manifest: &str) {
     let deleted = kubectl.ok(&["delete", "-f", manifest]);
     // Newer ones name the namespace behind it.
     assert!(deleted.starts_with("pod \"simple-sample-pod\" deleted"), "{deleted}");
-    assert!(cluster.pod("simple-sample-pod").is_err(), "delete waits until the pod is gone");
+    assert!(
+        cluster.pod("simple-sample-pod").is_err(),
+        "delete waits until the pod is gone"
+    );
     let left = docker::containers(&cluster.node);
-    assert!(left.iter().all(|container| !container.running), "the container is gone: {left:?}");
+    assert!(
+        left.iter().all(|container| !container.running),
+        "the container is gone: {left:?}"
+    );
 }
 
 fn describes(cluster: &Cluster, kubectl: &Kubectl) {
@@ -106,7 +130,10 @@ fn describes(cluster: &Cluster, kubectl: &Kubectl) {
         ("Tolerations:", "node.kubernetes.io/not-ready:NoExecute"),
     ] {
         let line = described.lines().map(str::trim).find(|line| line.starts_with(field));
-        assert!(line.is_some_and(|line| line.contains(value)), "{field} {value} in\n{described}");
+        assert!(
+            line.is_some_and(|line| line.contains(value)),
+            "{field} {value} in\n{described}"
+        );
     }
     let conditions = described.split("Conditions:").nth(1).expect("there are conditions");
     for condition in ["Initialized", "Ready", "ContainersReady", "PodScheduled"] {

@@ -288,7 +288,10 @@ impl Cluster {
     pub fn revision(&self, plural: &str) -> String {
         let list = self.kubectl().ok(&["get", "--raw", &format!("/api/v1/{plural}")]);
         let list: Value = serde_json::from_str(&list).expect("a list is JSON");
-        list["metadata"]["resourceVersion"].as_str().expect("a list has a resourceVersion").to_owned()
+        list["metadata"]["resourceVersion"]
+            .as_str()
+            .expect("a list has a resourceVersion")
+            .to_owned()
     }
 }
 
@@ -321,7 +324,10 @@ impl PodView {
 
     /// How often the first container was restarted.
     pub fn restarts(&self) -> i64 {
-        self.0.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_i64).unwrap_or(0)
+        self.0
+            .pointer("/status/containerStatuses/0/restartCount")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
     }
 
     pub fn ready(&self) -> bool {
@@ -330,7 +336,11 @@ impl PodView {
     }
 
     fn text(&self, pointer: &str) -> String {
-        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 

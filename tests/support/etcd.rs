@@ -66,7 +66,10 @@ impl Etcd {
             let mut client = etcd_client::Client::connect([url], None).await.expect("etcd answers");
             let options = etcd_client::GetOptions::new().with_all_keys().with_keys_only();
             let found = client.get("", Some(options)).await.expect("etcd lists its keys");
-            let keys = found.kvs().iter().map(|pair| pair.key_str().expect("a textual key").to_owned());
+            let keys = found
+                .kvs()
+                .iter()
+                .map(|pair| pair.key_str().expect("a textual key").to_owned());
             keys.collect()
         })
     }

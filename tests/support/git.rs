@@ -15,14 +15,20 @@ impl Repository {
     /// A new repository with a work tree on branch `main`.
     #[track_caller]
     pub fn init(path: &Path) -> Repository {
-        run(path.parent().expect("a parent"), &["init", "-q", "-b", "main", &text(path)]);
+        run(
+            path.parent().expect("a parent"),
+            &["init", "-q", "-b", "main", &text(path)],
+        );
         Repository { path: path.to_owned() }
     }
 
     /// A new bare repository.
     #[track_caller]
     pub fn init_bare(path: &Path) -> Repository {
-        run(path.parent().expect("a parent"), &["init", "-q", "--bare", "-b", "main", &text(path)]);
+        run(
+            path.parent().expect("a parent"),
+            &["init", "-q", "--bare", "-b", "main", &text(path)],
+        );
         Repository { path: path.to_owned() }
     }
 

@@ -38,7 +38,11 @@ impl Kubectl {
     fn new(program: PathBuf, kubeconfig: &Path) -> Kubectl {
         // Discovery is cached by host and port, and tests use ports again that others used before.
         let cache = kubeconfig.with_file_name("kubectl-cache");
-        Kubectl { program, kubeconfig: kubeconfig.to_owned(), cache }
+        Kubectl {
+            program,
+            kubeconfig: kubeconfig.to_owned(),
+            cache,
+        }
     }
 
     /// Which program this is, for messages.

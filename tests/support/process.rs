@@ -76,7 +76,12 @@ impl Process {
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let readers = vec![read(stdout, false, &lines), read(stderr, true, &lines)];
-        Process { command: name, child, lines, readers }
+        Process {
+            command: name,
+            child,
+            lines,
+            readers,
+        }
     }
 
     /// The process id.
@@ -225,7 +230,10 @@ pub fn http_get(address: &str, path: &str) -> std::io::Result<String> {
     use std::io::Write;
     let mut connection = std::net::TcpStream::connect(address)?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        connection,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -32,7 +32,11 @@ impl Registry {
             let answer = http_get(&format!("127.0.0.1:{port}"), "/v2/").map_err(|error| error.to_string())?;
             answer.contains("200 OK").then_some(()).ok_or(answer)
         });
-        Registry { _directory: directory, port, _process: process }
+        Registry {
+            _directory: directory,
+            port,
+            _process: process,
+        }
     }
 
     /// The full name of an image in this registry: `127.0.0.1:PORT/NAME`.

@@ -29,9 +29,9 @@ pub fn on_path(tool: &str) -> Option<PathBuf> {
 pub fn reconcile() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reconcile"));
     for (name, _) in std::env::vars_os() {
-        let reaches_it = name.to_str().is_some_and(|name| {
-            name.starts_with("RECONCILE_") || name.starts_with("KUBE") || name == "RUST_LOG"
-        });
+        let reaches_it = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("RECONCILE_") || name.starts_with("KUBE") || name == "RUST_LOG");
         if reaches_it {
             command.env_remove(name);
         }
