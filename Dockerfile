@@ -4,6 +4,9 @@ ARG BUILDER=rust:1-bookworm
 ARG BASE=debian:bookworm-slim
 
 FROM ${BUILDER} AS build
+# By which what a builder keeps of this stage can be found and removed.
+ARG BUILD_ID=unnamed
+LABEL reconcile.build=${BUILD_ID}
 WORKDIR /source
 COPY . .
 RUN if [ -x dist/reconcile ]; then \
