@@ -1,10 +1,10 @@
-//! ServiceAccounts.
+//! Service accounts: there is nothing to them but metadata and what they refer to.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
 use super::Strategy;
 
-/// The rules of ServiceAccounts.
+/// The rules of service accounts.
 pub(in crate::object) struct ServiceAccounts;
 
 impl Strategy for ServiceAccounts {
