@@ -1,8 +1,12 @@
 //! What an object is: kinds, defaults, validation, selectors, patches, tables. Pure: no I/O, no clock.
 
+mod codec;
 pub mod field_error;
+mod format;
 pub mod kind;
+mod kinds;
 pub mod managed;
+mod metadata;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
@@ -11,3 +15,4 @@ pub mod table;
 
 pub use field_error::{FieldError, FieldErrorKind};
 pub use kind::Kind;
+pub use kinds::{node, pod};

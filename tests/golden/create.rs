@@ -1,0 +1,1 @@
+//! Creates: code, object, causes.
