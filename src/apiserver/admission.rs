@@ -19,7 +19,9 @@ pub async fn namespace_takes_objects(
     namespace: Option<&str>,
     object: &Value,
 ) -> Result<(), ApiError> {
-    let Some(namespace) = namespace.filter(|_| kind.namespaced) else { return Ok(()) };
+    let Some(namespace) = namespace.filter(|_| kind.namespaced) else {
+        return Ok(());
+    };
     let holder = registry::read(server, namespaces::kind()?, None, namespace).await?;
     if !registry::is_deleting(&holder.object) {
         return Ok(());
@@ -82,7 +84,9 @@ fn taint_new_node(node: &mut Value) {
         node["spec"]["taints"] = json!([]);
     }
     if let Some(taints) = node["spec"]["taints"].as_array_mut()
-        && !taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
+        && !taints
+            .iter()
+            .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
     {
         taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
     }

@@ -24,7 +24,10 @@ pub enum Notation {
 
 /// The media type of a body without its parameters, lower case; empty where none is named.
 pub fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -45,7 +48,9 @@ pub fn notation(headers: &HeaderMap) -> Result<Notation, ApiError> {
 /// # Errors
 /// 413 where it is too long, 400 where it breaks off.
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BODY_BYTES_MAX) {
         return Err(ApiError::TooLarge(BODY_BYTES_MAX));
     }
@@ -65,8 +70,10 @@ pub fn parse(bytes: &[u8], notation: Notation) -> Result<Loose, ApiError> {
         return Err(ApiError::BadRequest("the request has no body".to_owned()));
     }
     match notation {
-        Notation::Json => loose::from_json(bytes).map_err(|reason| ApiError::BadRequest(format!("the body is not valid JSON: {reason}"))),
-        Notation::Yaml => loose::from_yaml(bytes).map_err(|reason| ApiError::BadRequest(format!("the body is not valid YAML: {reason}"))),
+        Notation::Json => loose::from_json(bytes)
+            .map_err(|reason| ApiError::BadRequest(format!("the body is not valid JSON: {reason}"))),
+        Notation::Yaml => loose::from_yaml(bytes)
+            .map_err(|reason| ApiError::BadRequest(format!("the body is not valid YAML: {reason}"))),
     }
 }
 

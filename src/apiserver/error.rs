@@ -131,18 +131,28 @@ pub struct Resource {
 
 impl From<&Kind> for Resource {
     fn from(kind: &Kind) -> Self {
-        Self { group: kind.group.to_owned(), plural: kind.plural.to_owned() }
+        Self {
+            group: kind.group.to_owned(),
+            plural: kind.plural.to_owned(),
+        }
     }
 }
 
 /// `pods`, `leases.coordination.k8s.io`.
 fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{group}")
+    }
 }
 
 fn apply_message(conflicts: &[Conflict]) -> String {
     let plural = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
-    let list: Vec<_> = conflicts.iter().map(|conflict| format!("conflict with {}: {}", conflict.message, conflict.field)).collect();
+    let list: Vec<_> = conflicts
+        .iter()
+        .map(|conflict| format!("conflict with {}: {}", conflict.message, conflict.field))
+        .collect();
     match list.as_slice() {
         [one] => format!("Apply failed with 1 conflict: {one}"),
         many => format!("Apply failed with {} {plural}: {}", many.len(), many.join(", ")),
@@ -166,7 +176,10 @@ fn invalid_message(group: &str, kind: &str, name: &str, errors: &[FieldError]) -
 impl ApiError {
     /// No such object.
     pub fn not_found(kind: &Kind, name: &str) -> Self {
-        Self::NotFound { resource: kind.into(), name: name.to_owned() }
+        Self::NotFound {
+            resource: kind.into(),
+            name: name.to_owned(),
+        }
     }
 
     /// Somebody else wrote the object meanwhile.
@@ -180,17 +193,31 @@ impl ApiError {
 
     /// The object is in another state than expected.
     pub fn conflict(kind: &Kind, name: &str, reason: String) -> Self {
-        Self::Conflict { resource: kind.into(), name: name.to_owned(), reason }
+        Self::Conflict {
+            resource: kind.into(),
+            name: name.to_owned(),
+            reason,
+        }
     }
 
     /// The object breaks its kind's rules.
     pub fn invalid(kind: &Kind, name: &str, errors: Vec<FieldError>) -> Self {
-        Self::Invalid { group: kind.group.to_owned(), kind: kind.kind.to_owned(), name: name.to_owned(), errors }
+        Self::Invalid {
+            group: kind.group.to_owned(),
+            kind: kind.kind.to_owned(),
+            name: name.to_owned(),
+            errors,
+        }
     }
 
     /// Policy refuses the object.
     pub fn forbidden(kind: &Kind, name: &str, reason: String) -> Self {
-        Self::Forbidden { resource: kind.into(), name: name.to_owned(), reason, cause: None }
+        Self::Forbidden {
+            resource: kind.into(),
+            name: name.to_owned(),
+            reason,
+            cause: None,
+        }
     }
 
     /// Code and reason.
@@ -219,8 +246,12 @@ impl ApiError {
         let mut details = match self {
             Self::NotFound { resource, name }
             | Self::AlreadyExists { resource, name }
-            | Self::Conflict { resource, name, .. } => json!({"name": name, "group": resource.group, "kind": resource.plural}),
-            Self::Forbidden { resource, name, cause, .. } => {
+            | Self::Conflict { resource, name, .. } => {
+                json!({"name": name, "group": resource.group, "kind": resource.plural})
+            }
+            Self::Forbidden {
+                resource, name, cause, ..
+            } => {
                 let mut details = json!({"name": name, "group": resource.group, "kind": resource.plural});
                 if let Some([reason, message, field]) = cause {
                     details["causes"] = json!([{"reason": reason, "message": message, "field": field}]);
@@ -240,7 +271,12 @@ impl ApiError {
                     .collect();
                 json!({"causes": causes})
             }
-            Self::Invalid { group, kind, name, errors } => {
+            Self::Invalid {
+                group,
+                kind,
+                name,
+                errors,
+            } => {
                 let causes: Vec<_> = errors
                     .iter()
                     .map(|error| json!({"reason": error.kind.reason(), "message": error.message, "field": error.field}))
@@ -277,7 +313,11 @@ impl ApiError {
         if let Some(details) = self.details() {
             status["details"] = details;
         }
-        if let Self::Expired { continue_token: Some(token), .. } = self {
+        if let Self::Expired {
+            continue_token: Some(token),
+            ..
+        } = self
+        {
             status["metadata"]["continue"] = json!(token);
         }
         status
@@ -305,13 +345,15 @@ impl From<StoreError> for ApiError {
     /// For failures that a verb does not handle itself.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Compacted { requested, oldest } => {
-                Self::Expired { message: format!("too old resource version: {requested} ({oldest})"), continue_token: None }
-            }
+            StoreError::Compacted { requested, oldest } => Self::Expired {
+                message: format!("too old resource version: {requested} ({oldest})"),
+                continue_token: None,
+            },
             StoreError::Future { requested, current } => Self::FutureVersion { requested, current },
-            StoreError::Behind => {
-                Self::Expired { message: "the watcher fell behind and was ended".to_owned(), continue_token: None }
-            }
+            StoreError::Behind => Self::Expired {
+                message: "the watcher fell behind and was ended".to_owned(),
+                continue_token: None,
+            },
             StoreError::Unavailable(reason) => Self::Unavailable(format!("the store is unavailable: {reason}")),
             StoreError::Conflict { .. } => Self::Internal("the store refused a write that was not handled".to_owned()),
             StoreError::Failed(reason) => Self::Internal(format!("the store failed: {reason}")),
@@ -334,32 +376,49 @@ mod tests {
     use crate::object::FieldErrorKind;
 
     fn resource() -> Resource {
-        Resource { group: String::new(), plural: "pods".into() }
+        Resource {
+            group: String::new(),
+            plural: "pods".into(),
+        }
     }
 
     #[test]
     fn texts_are_those_of_kubernetes() {
         let cases = [
             (
-                ApiError::NotFound { resource: resource(), name: "web".into() },
+                ApiError::NotFound {
+                    resource: resource(),
+                    name: "web".into(),
+                },
                 404,
                 "NotFound",
                 "pods \"web\" not found",
             ),
             (
-                ApiError::AlreadyExists { resource: resource(), name: "web".into() },
+                ApiError::AlreadyExists {
+                    resource: resource(),
+                    name: "web".into(),
+                },
                 409,
                 "AlreadyExists",
                 "pods \"web\" already exists",
             ),
             (
-                ApiError::Forbidden { resource: resource(), name: "p".into(), reason: "no".into(), cause: None },
+                ApiError::Forbidden {
+                    resource: resource(),
+                    name: "p".into(),
+                    reason: "no".into(),
+                    cause: None,
+                },
                 403,
                 "Forbidden",
                 "pods \"p\" is forbidden: no",
             ),
             (
-                ApiError::FutureVersion { requested: 9, current: 5 },
+                ApiError::FutureVersion {
+                    requested: 9,
+                    current: 5,
+                },
                 504,
                 "Timeout",
                 "Too large resource version: 9, current: 5",
@@ -367,7 +426,10 @@ mod tests {
         ];
         for (error, code, reason, message) in cases {
             let status = error.status();
-            assert_eq!((&status["code"], &status["reason"], &status["message"]), (&json!(code), &json!(reason), &json!(message)));
+            assert_eq!(
+                (&status["code"], &status["reason"], &status["message"]),
+                (&json!(code), &json!(reason), &json!(message))
+            );
         }
     }
 
@@ -385,7 +447,10 @@ mod tests {
             errors: vec![wrong("spec.a"), wrong("spec.b"), wrong("spec.a")],
         };
         let status = error.status();
-        assert_eq!(status["message"], "Job.batch \"j\" is invalid: [spec.a: Required value, spec.b: Required value]");
+        assert_eq!(
+            status["message"],
+            "Job.batch \"j\" is invalid: [spec.a: Required value, spec.b: Required value]"
+        );
         assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(3));
         assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueRequired");
     }

@@ -38,7 +38,10 @@ pub fn from_yaml(bytes: &[u8]) -> Result<Loose, String> {
 fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Loose, D::Error> {
     let state = RefCell::new(State::default());
     let value = Seed(&state).deserialize(deserializer)?;
-    Ok(Loose { value, repeated: state.into_inner().repeated })
+    Ok(Loose {
+        value,
+        repeated: state.into_inner().repeated,
+    })
 }
 
 #[derive(Default)]
@@ -103,7 +106,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         self.0.borrow_mut().count(0)?;
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that JSON does not have"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number that JSON does not have"))
     }
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
         self.0.borrow_mut().count(value.len())?;
@@ -192,7 +197,10 @@ mod tests {
     #[test]
     fn values_come_through_and_repeated_fields_are_named() {
         let loose = from_json(br#"{"a":1,"l":[{"x":"1","x":"2"}],"a":-2,"f":1.5,"n":null,"t":true}"#).expect("json");
-        assert_eq!(loose.value, json!({"a": -2, "l": [{"x": "2"}], "f": 1.5, "n": null, "t": true}));
+        assert_eq!(
+            loose.value,
+            json!({"a": -2, "l": [{"x": "2"}], "f": 1.5, "n": null, "t": true})
+        );
         assert_eq!(loose.repeated, ["l[0].x", "a"]);
         let loose = from_yaml(b"a: 1\nb: [x, 'y']\n1: t\n").expect("yaml");
         assert_eq!(loose.value, json!({"a": 1, "b": ["x", "y"], "1": "t"}));
@@ -212,7 +220,10 @@ mod tests {
     fn a_billion_laughs_are_refused() {
         let mut yaml = String::from("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
         for (name, before) in ('b'..='i').zip('a'..) {
-            yaml.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 9].join(", ")));
+            yaml.push_str(&format!(
+                "{name}: &{name} [{}]\n",
+                vec![format!("*{before}"); 9].join(", ")
+            ));
         }
         assert!(from_yaml(yaml.as_bytes()).is_err());
     }

@@ -27,7 +27,12 @@ pub async fn bootstrap(server: &Server) -> Result<(), ApiError> {
         if find(server, kind, None, name).await?.is_none() {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             let now = now();
-            let write = Write { manager: super::MANAGER, subresource: "", now: &now, dry_run: false };
+            let write = Write {
+                manager: super::MANAGER,
+                subresource: "",
+                now: &now,
+                dry_run: false,
+            };
             match create::create(server, kind, None, namespace, write).await {
                 Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error),
@@ -46,7 +51,10 @@ pub async fn bootstrap(server: &Server) -> Result<(), ApiError> {
 pub async fn finalize(server: &Server, name: &str, body: &Value, dry_run: bool) -> Result<Outcome, ApiError> {
     let kind = kind()?;
     let finalizers = body.pointer("/spec/finalizers").cloned().unwrap_or_else(|| json!([]));
-    let named = body.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+    let named = body
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     swap(server, kind, None, name, dry_run, |live| {
         if !named.is_empty() && named != live.revision.to_string() {
             return Err(ApiError::modified(kind, name));

@@ -48,7 +48,10 @@ pub struct Clause<'a> {
 impl Clause<'_> {
     /// A parameter's value.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        self.parameters
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| *value)
     }
 
     /// Whether JSON satisfies it.
@@ -74,7 +77,10 @@ pub fn accepted(headers: &HeaderMap) -> Vec<Clause<'_>> {
         })
         .collect();
     if clauses.is_empty() {
-        clauses.push(Clause { media: "*/*", parameters: Vec::new() });
+        clauses.push(Clause {
+            media: "*/*",
+            parameters: Vec::new(),
+        });
     }
     clauses
 }
@@ -84,7 +90,11 @@ pub fn accepted(headers: &HeaderMap) -> Vec<Clause<'_>> {
 /// # Errors
 /// 406 where there is none.
 pub fn shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
-    accepted(headers).iter().filter(|clause| clause.takes_json()).find_map(clause_shape).ok_or(ApiError::NotAcceptable)
+    accepted(headers)
+        .iter()
+        .filter(|clause| clause.takes_json())
+        .find_map(clause_shape)
+        .ok_or(ApiError::NotAcceptable)
 }
 
 fn clause_shape(clause: &Clause<'_>) -> Option<Shape> {
@@ -118,10 +128,19 @@ mod tests {
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
                 Some(Shape::Table("v1")),
             ),
-            ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Some(Shape::Object)),
-            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Shape::Partial("v1"))),
+            (
+                "application/json;as=Table;v=v9;g=meta.k8s.io,application/json",
+                Some(Shape::Object),
+            ),
+            (
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                Some(Shape::Partial("v1")),
+            ),
             ("application/vnd.kubernetes.protobuf", None),
-            ("application/vnd.kubernetes.protobuf, application/json", Some(Shape::Object)),
+            (
+                "application/vnd.kubernetes.protobuf, application/json",
+                Some(Shape::Object),
+            ),
             ("text/html, */*;q=0.8", Some(Shape::Object)),
             ("application/json;as=Nope;v=v1;g=meta.k8s.io", None),
         ];

@@ -49,12 +49,21 @@ pub async fn patch(call: Call<'_>, body: Body) -> Result<Response, ApiError> {
     let patch_type = type_of(call.headers)?;
     let bytes = body::read(call.headers, body).await?;
     // Apply bodies may be YAML; JSON is read as JSON, which is faster.
-    let notation = if patch_type == Type::Apply && !bytes.trim_ascii_start().starts_with(b"{") { Notation::Yaml } else { Notation::Json };
+    let notation = if patch_type == Type::Apply && !bytes.trim_ascii_start().starts_with(b"{") {
+        Notation::Yaml
+    } else {
+        Notation::Json
+    };
     let parsed = body::parse(&bytes, notation)?;
     let mut warnings = Vec::new();
     let (status, object) = match patch_type {
         Type::Apply => apply(&call, parsed.value, parsed.repeated, &mut warnings).await?,
-        _ => (StatusCode::OK, change(&call, patch_type, parsed.value, &parsed.repeated, &mut warnings).await?.object),
+        _ => (
+            StatusCode::OK,
+            change(&call, patch_type, parsed.value, &parsed.repeated, &mut warnings)
+                .await?
+                .object,
+        ),
     };
     let mut response = respond::json_value(status, &view.object(&object));
     respond::warn(&mut response, &warnings);
@@ -77,8 +86,18 @@ async fn change(
     check_patch_shape(patch_type, &patch)?;
     let strictness = Strictness::read(call.query)?;
     let (manager, now, part) = (call.manager()?, now(), part_of(call));
-    let write = Write { manager: &manager, subresource: subresource_of(part), now: &now, dry_run: call.query.dry_run()? };
-    let subject = Subject { kind, namespace, name, part };
+    let write = Write {
+        manager: &manager,
+        subresource: subresource_of(part),
+        now: &now,
+        dry_run: call.query.dry_run()?,
+    };
+    let subject = Subject {
+        kind,
+        namespace,
+        name,
+        part,
+    };
     update(call.server, subject, Ownership::Track, write, |live| {
         let patched = match patch_type {
             Type::Json => patches::json(live, &patch)?,
@@ -96,27 +115,52 @@ async fn change(
 
 fn check_patch_shape(patch_type: Type, patch: &Value) -> Result<(), ApiError> {
     match patch_type {
-        Type::Json if !patch.is_array() => Err(ApiError::BadRequest("a JSON patch must be a list of operations".to_owned())),
-        Type::Merge | Type::Strategic if !patch.is_object() => {
-            Err(patch_error(FieldErrorKind::Invalid, format!("Invalid value: {:?}: the patch must be an object", patch.to_string())))
-        }
+        Type::Json if !patch.is_array() => Err(ApiError::BadRequest(
+            "a JSON patch must be a list of operations".to_owned(),
+        )),
+        Type::Merge | Type::Strategic if !patch.is_object() => Err(patch_error(
+            FieldErrorKind::Invalid,
+            format!("Invalid value: {:?}: the patch must be an object", patch.to_string()),
+        )),
         _ => Ok(()),
     }
 }
 
 /// An error of the patch itself, as Kubernetes reports it: 422 about the field `patch` of no kind.
 fn patch_error(kind: FieldErrorKind, message: String) -> ApiError {
-    let error = FieldError { field: "patch".to_owned(), kind, message };
-    ApiError::Invalid { group: String::new(), kind: String::new(), name: String::new(), errors: vec![error] }
+    let error = FieldError {
+        field: "patch".to_owned(),
+        kind,
+        message,
+    };
+    ApiError::Invalid {
+        group: String::new(),
+        kind: String::new(),
+        name: String::new(),
+        errors: vec![error],
+    }
 }
 
 fn options_error(field: &str, kind: FieldErrorKind, message: &str) -> ApiError {
-    let error = FieldError { field: field.to_owned(), kind, message: message.to_owned() };
-    ApiError::Invalid { group: "meta.k8s.io".to_owned(), kind: "PatchOptions".to_owned(), name: String::new(), errors: vec![error] }
+    let error = FieldError {
+        field: field.to_owned(),
+        kind,
+        message: message.to_owned(),
+    };
+    ApiError::Invalid {
+        group: "meta.k8s.io".to_owned(),
+        kind: "PatchOptions".to_owned(),
+        name: String::new(),
+        errors: vec![error],
+    }
 }
 
 fn force_without_apply() -> ApiError {
-    options_error("force", FieldErrorKind::Forbidden, "Forbidden: may not be specified for non-apply patch")
+    options_error(
+        "force",
+        FieldErrorKind::Forbidden,
+        "Forbidden: may not be specified for non-apply patch",
+    )
 }
 
 /// Reads a patched object back into its kind's shape.
@@ -131,9 +175,10 @@ fn decode_patched(
     if !patched.is_object() {
         return Err(refuse("the patched result is not an object".to_owned()));
     }
-    validation::check_kind(kind, &patched)?;
     let decoded = kind.decode(patched).map_err(|error| refuse(error.to_string()))?;
-    strictness.judge(validation::noticed(&decoded.unknown, repeated), warnings).map_err(refuse)?;
+    strictness
+        .judge(validation::noticed(&decoded.unknown, repeated), warnings)
+        .map_err(refuse)?;
     Ok(decoded.object)
 }
 
@@ -147,10 +192,19 @@ async fn apply(
     let Target { kind, namespace, .. } = call.target;
     let name = call.name()?;
     if call.query.get("fieldManager").is_none() {
-        return Err(options_error("fieldManager", FieldErrorKind::Required, "Required value: is required for apply patch"));
+        return Err(options_error(
+            "fieldManager",
+            FieldErrorKind::Required,
+            "Required value: is required for apply patch",
+        ));
     }
     let (manager, now, part) = (call.manager()?, now(), part_of(call));
-    let write = Write { manager: &manager, subresource: subresource_of(part), now: &now, dry_run: call.query.dry_run()? };
+    let write = Write {
+        manager: &manager,
+        subresource: subresource_of(part),
+        now: &now,
+        dry_run: call.query.dry_run()?,
+    };
     let applied = decode_applied(call, applied, repeated, warnings)?;
     let force = call.query.flag("force");
     let live = registry::find(call.server, kind, namespace, name).await?;
@@ -161,7 +215,12 @@ async fn apply(
             other => return other.map(|object| (StatusCode::CREATED, object)),
         }
     }
-    let subject = Subject { kind, namespace, name, part };
+    let subject = Subject {
+        kind,
+        namespace,
+        name,
+        part,
+    };
     let outcome = update(call.server, subject, Ownership::Recorded, write, |live| {
         let merged = managed::apply(kind, Some(live), &applied, force, write.writer()).map_err(apply_error)?;
         kind.decode(merged)
@@ -173,18 +232,26 @@ async fn apply(
 }
 
 /// Checks an applied configuration; it stays as it was written, so that only what is written is owned.
-fn decode_applied(call: &Call<'_>, mut applied: Value, repeated: Vec<String>, warnings: &mut Vec<String>) -> Result<Value, ApiError> {
+fn decode_applied(
+    call: &Call<'_>,
+    mut applied: Value,
+    repeated: Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
     let Target { kind, namespace, .. } = call.target;
     let name = call.name()?;
     if !applied.is_object() {
-        return Err(ApiError::BadRequest("an applied configuration must be an object".to_owned()));
+        return Err(ApiError::BadRequest(
+            "an applied configuration must be an object".to_owned(),
+        ));
     }
     for field in ["apiVersion", "kind"] {
         if registry::text(&applied, &format!("/{field}")).is_empty() {
-            return Err(ApiError::BadRequest(format!("an applied configuration must name its {field}")));
+            return Err(ApiError::BadRequest(format!(
+                "an applied configuration must name its {field}"
+            )));
         }
     }
-    validation::check_kind(kind, &applied)?;
     if !applied["metadata"].is_object() {
         applied["metadata"] = json!({});
     }
@@ -196,7 +263,9 @@ fn decode_applied(call: &Call<'_>, mut applied: Value, repeated: Vec<String>, wa
     }
     check_name(&applied, name)?;
     check_namespace(&applied, namespace)?;
-    let decoded = kind.decode(applied).map_err(|error| ApiError::BadRequest(format!("the applied configuration does not fit: {error}")))?;
+    let decoded = kind
+        .decode(applied)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
     Strictness::read(call.query)?
         .judge(validation::noticed(&decoded.unknown, &repeated), warnings)
         .map_err(|reason| patch_error(FieldErrorKind::Invalid, format!("Invalid value: {reason}")))?;
@@ -217,7 +286,10 @@ async fn create_applied(call: &Call<'_>, applied: &Value, force: bool, write: Wr
     }
     super::admission::namespace_takes_objects(call.server, kind, namespace, applied).await?;
     let merged = managed::apply(kind, None, applied, force, write.writer()).map_err(apply_error)?;
-    let mut object = kind.decode(merged).map_err(|error| ApiError::BadRequest(error.to_string()))?.object;
+    let mut object = kind
+        .decode(merged)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?
+        .object;
     kind.default(&mut object);
     create::system_fields(&mut object, namespace, write.now);
     create::insert(call.server, kind, namespace, object, write, None).await

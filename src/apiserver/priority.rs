@@ -11,8 +11,16 @@ use crate::store::ListOptions;
 
 /// Classes that are always there, with their numbers and what they are for.
 const SYSTEM_CLASSES: [(&str, i64, &str); 2] = [
-    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
 ];
 
 fn kind() -> Result<&'static Kind, ApiError> {
@@ -37,7 +45,10 @@ pub async fn admit(server: &Server, pods: &Kind, pod: &mut Value) -> Result<(), 
     let (value, policy) = match &class {
         Some(class) => {
             pod["spec"]["priorityClassName"] = class["metadata"]["name"].clone();
-            (class["value"].as_i64().unwrap_or(0), class["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority"))
+            (
+                class["value"].as_i64().unwrap_or(0),
+                class["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority"),
+            )
         }
         None => (0, "PreemptLowerPriority"),
     };
@@ -45,7 +56,10 @@ pub async fn admit(server: &Server, pods: &Kind, pod: &mut Value) -> Result<(), 
         return Err(ApiError::forbidden(
             pods,
             &name,
-            format!("the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name", pod["spec"]["priority"]),
+            format!(
+                "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
+                pod["spec"]["priority"]
+            ),
         ));
     }
     pod["spec"]["priority"] = json!(value);
@@ -57,11 +71,16 @@ pub async fn admit(server: &Server, pods: &Kind, pod: &mut Value) -> Result<(), 
 
 /// The class for pods that name none: of those marked, the lowest.
 async fn global_default(server: &Server) -> Result<Option<Value>, ApiError> {
-    let page = server.store.list(&record::prefix(kind()?, None), ListOptions::default()).await?;
+    let page = server
+        .store
+        .list(&record::prefix(kind()?, None), ListOptions::default())
+        .await?;
     let mut best: Option<Value> = None;
     for pair in &page.items {
         let class = record::decode(pair)?.object;
-        let lower = best.as_ref().is_none_or(|best| class["value"].as_i64() < best["value"].as_i64());
+        let lower = best
+            .as_ref()
+            .is_none_or(|best| class["value"].as_i64() < best["value"].as_i64());
         if class["globalDefault"] == true && lower {
             best = Some(class);
         }
@@ -84,7 +103,12 @@ pub async fn bootstrap(server: &Server) -> Result<(), ApiError> {
             "value": value, "description": description, "preemptionPolicy": "PreemptLowerPriority",
         });
         let now = now();
-        let write = Write { manager: super::MANAGER, subresource: "", now: &now, dry_run: false };
+        let write = Write {
+            manager: super::MANAGER,
+            subresource: "",
+            now: &now,
+            dry_run: false,
+        };
         match create::create(server, kind, None, class, write).await {
             Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
             Err(error) => return Err(error),

@@ -43,7 +43,9 @@ pub fn encode(object: &Value) -> Result<Bytes, ApiError> {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
     }
-    serde_json::to_vec(&object).map(Bytes::from).map_err(|error| ApiError::Internal(format!("an object cannot be written: {error}")))
+    serde_json::to_vec(&object)
+        .map(Bytes::from)
+        .map_err(|error| ApiError::Internal(format!("an object cannot be written: {error}")))
 }
 
 /// Reads a stored value.
@@ -56,12 +58,17 @@ pub fn decode_at(pair: &KeyValue, revision: Revision) -> Result<Stored, ApiError
     let mut object: Value = serde_json::from_slice(&pair.value)
         .map_err(|error| ApiError::Internal(format!("what is stored at {} cannot be read: {error}", pair.key)))?;
     set_revision(&mut object, revision);
-    Ok(Stored { object, revision: pair.mod_revision })
+    Ok(Stored {
+        object,
+        revision: pair.mod_revision,
+    })
 }
 
 /// Sets `metadata.resourceVersion`.
 pub fn set_revision(object: &mut Value, revision: Revision) {
-    object["metadata"]["resourceVersion"] = Value::String(revision.to_string());
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
+    }
 }
 
 /// The stored bytes with the resourceVersion put in, without parsing the object.
@@ -128,7 +135,12 @@ mod tests {
     use super::*;
 
     fn pair(value: &str) -> KeyValue {
-        KeyValue { key: "/registry/x".into(), value: Bytes::from(value.to_owned()), create_revision: 1, mod_revision: 7 }
+        KeyValue {
+            key: "/registry/x".into(),
+            value: Bytes::from(value.to_owned()),
+            create_revision: 1,
+            mod_revision: 7,
+        }
     }
 
     #[test]
@@ -137,21 +149,39 @@ mod tests {
             ("plain", r#"{"kind":"Pod","metadata":{"name":"a"}}"#),
             ("empty", r#"{"metadata":{},"kind":"Pod"}"#),
             ("spaces", "{ \"metadata\" : { \"name\" : \"a\" } }"),
-            ("nested before", r#"{"data":{"metadata":{"x":"y"}},"metadata":{"name":"a"}}"#),
-            ("text that looks like it", r#"{"data":{"a":"\"metadata\":{","b":"\\"},"metadata":{"name":"a"}}"#),
+            (
+                "nested before",
+                r#"{"data":{"metadata":{"x":"y"}},"metadata":{"name":"a"}}"#,
+            ),
+            (
+                "text that looks like it",
+                r#"{"data":{"a":"\"metadata\":{","b":"\\"},"metadata":{"name":"a"}}"#,
+            ),
             ("a value of that text", r#"{"kind":"metadata","metadata":{"name":"a"}}"#),
         ];
         for (name, json) in cases {
             let spliced = splice_revision(&pair(json), 42).expect(name);
             let mut expected: Value = serde_json::from_str(json).expect(name);
             set_revision(&mut expected, 42);
-            assert_eq!(serde_json::from_slice::<Value>(&spliced).expect(name), expected, "{name}");
+            assert_eq!(
+                serde_json::from_slice::<Value>(&spliced).expect(name),
+                expected,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn values_that_are_no_objects_are_refused() {
-        for json in ["", "[]", "\"metadata\"", r#"{"metadata":5}"#, "}}", "{\"metadata", r#"{"a":"\"#] {
+        for json in [
+            "",
+            "[]",
+            "\"metadata\"",
+            r#"{"metadata":5}"#,
+            "}}",
+            "{\"metadata",
+            r#"{"a":"\"#,
+        ] {
             assert!(splice_revision(&pair(json), 1).is_err(), "{json}");
         }
     }
@@ -161,7 +191,11 @@ mod tests {
         let object = serde_json::json!({"metadata": {"name": "a", "resourceVersion": "5"}});
         let bytes = encode(&object).expect("encodes");
         assert_eq!(&bytes[..], br#"{"metadata":{"name":"a"}}"#);
-        let read = decode(&KeyValue { value: bytes, ..pair("") }).expect("decodes");
+        let read = decode(&KeyValue {
+            value: bytes,
+            ..pair("")
+        })
+        .expect("decodes");
         assert_eq!(read.object["metadata"]["resourceVersion"], "7");
     }
 }

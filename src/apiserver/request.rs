@@ -86,13 +86,27 @@ pub struct Path {
 impl Path {
     /// Takes `/api/v1/…` or `/apis/GROUP/VERSION/…` apart; `None` for other paths.
     pub fn parse(path: &str) -> Option<Self> {
-        let mut segments = path.trim_matches('/').split('/').map(decode_segment).collect::<Option<Vec<_>>>()?.into_iter();
+        let mut segments = path
+            .trim_matches('/')
+            .split('/')
+            .map(decode_segment)
+            .collect::<Option<Vec<_>>>()?
+            .into_iter();
         let (group, version) = match segments.next()?.as_str() {
             "api" => (String::new(), segments.next()?),
             "apis" => (segments.next()?, segments.next()?),
             _ => return None,
         };
-        Some(Self { group, version, segments: segments.collect() })
+        Some(Self {
+            group,
+            version,
+            segments: segments.collect(),
+        })
+    }
+
+    /// Whether this is the collection of that resource, over no namespace.
+    pub fn is_collection(&self, group: &str, version: &str, plural: &str) -> bool {
+        self.group == group && self.version == version && self.segments == [plural]
     }
 
     /// What the segments name.
@@ -119,11 +133,19 @@ impl Path {
             (false, Some(_)) => false,
             _ => true,
         };
-        let named_right = [namespace, name].into_iter().flatten().all(|text| !text.is_empty() && !text.contains('/'));
+        let named_right = [namespace, name]
+            .into_iter()
+            .flatten()
+            .all(|text| !text.is_empty() && !text.contains('/'));
         if !scoped_right || !named_right {
             return Err(ApiError::NoSuchPath);
         }
-        Ok(Target { kind, namespace, name, subresource })
+        Ok(Target {
+            kind,
+            namespace,
+            name,
+            subresource,
+        })
     }
 }
 
@@ -164,13 +186,19 @@ impl Query {
 
     /// The first value of a parameter; an empty one counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether a boolean parameter is set.
     pub fn flag(&self, name: &str) -> bool {
         // Kubernetes reads `?watch` and `?watch=` as true as well.
-        self.0.iter().find(|(key, _)| key == name).is_some_and(|(_, value)| !matches!(value.as_str(), "false" | "0"))
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .is_some_and(|(_, value)| !matches!(value.as_str(), "false" | "0"))
     }
 
     /// A number.
@@ -180,7 +208,8 @@ impl Query {
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         self.get(name)
             .map(|text| {
-                text.parse().map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {text:?} is not a number")))
+                text.parse()
+                    .map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {text:?} is not a number")))
             })
             .transpose()
     }
@@ -193,7 +222,9 @@ impl Query {
         match self.get("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+            Some(other) => Err(ApiError::BadRequest(format!(
+                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
+            ))),
         }
     }
 }
@@ -204,7 +235,13 @@ mod tests {
 
     #[test]
     fn segments_are_percent_decoded_and_broken_ones_refused() {
-        for (text, decoded) in [("a%20b", Some("a b")), ("plain", Some("plain")), ("%zz", None), ("%4", None), ("%ff", None)] {
+        for (text, decoded) in [
+            ("a%20b", Some("a b")),
+            ("plain", Some("plain")),
+            ("%zz", None),
+            ("%4", None),
+            ("%ff", None),
+        ] {
             assert_eq!(decode_segment(text).as_deref(), decoded, "{text}");
         }
     }

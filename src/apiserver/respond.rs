@@ -29,7 +29,9 @@ pub struct View {
 pub fn json_bytes(status: StatusCode, bytes: impl Into<Body>) -> Response {
     let mut response = Response::new(bytes.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -95,10 +97,14 @@ impl View {
         let size: usize = listing.items.iter().map(|pair| pair.value.len() + 64).sum();
         let mut bytes = BytesMut::with_capacity(size + 512);
         let (head, items) = match self.shape {
-            Shape::Object => (json!({"kind": format!("{}List", self.kind.kind), "apiVersion": self.kind.api_version()}), "items"),
-            Shape::Partial(version) => {
-                (json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}")}), "items")
-            }
+            Shape::Object => (
+                json!({"kind": format!("{}List", self.kind.kind), "apiVersion": self.kind.api_version()}),
+                "items",
+            ),
+            Shape::Partial(version) => (
+                json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}")}),
+                "items",
+            ),
             Shape::Table(version) => (
                 json!({"kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "columnDefinitions": self.columns()}),
                 "rows",
@@ -124,7 +130,8 @@ impl View {
             Shape::Partial(version) => partial(&record::decode(pair)?.object, version),
             Shape::Table(version) => self.row(&record::decode(pair)?.object, version, now),
         };
-        serde_json::to_writer(bytes.writer(), &item).map_err(|error| ApiError::Internal(format!("an item cannot be written: {error}")))
+        serde_json::to_writer(bytes.writer(), &item)
+            .map_err(|error| ApiError::Internal(format!("an item cannot be written: {error}")))
     }
 
     fn columns(&self) -> Value {

@@ -51,7 +51,8 @@ impl Matcher {
         let labels = query
             .get("labelSelector")
             .map(|text| {
-                LabelSelector::parse(text).map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))
+                LabelSelector::parse(text)
+                    .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))
             })
             .transpose()?
             .filter(|selector| *selector != LabelSelector::default());
@@ -62,24 +63,32 @@ impl Matcher {
             .filter(|selector| !selector.terms.is_empty());
         let mut whole = false;
         if let Some(selector) = &fields {
-            let known = kind.selectable_fields(&Value::Object(serde_json::Map::new()));
-            for (path, ..) in &selector.terms {
-                if path == NAME || path == NAMESPACE {
-                    continue;
-                }
-                whole = true;
-                if !known.iter().any(|(name, _)| name == path) {
-                    return Err(ApiError::BadRequest(format!("field label not supported: {path}")));
-                }
-            }
+            kind.check_field_selector(selector)
+                .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+            whole = selector
+                .terms
+                .iter()
+                .any(|(path, ..)| path != NAME && path != NAMESPACE);
         }
-        Ok(Self { kind, labels, fields, whole })
+        Ok(Self {
+            kind,
+            labels,
+            fields,
+            whole,
+        })
     }
 
     /// Matches the one object of that name.
     pub fn named(kind: &'static Kind, name: &str) -> Self {
-        let fields = FieldSelector { terms: vec![(NAME.to_owned(), true, name.to_owned())] };
-        Self { kind, labels: None, fields: Some(fields), whole: false }
+        let fields = FieldSelector {
+            terms: vec![(NAME.to_owned(), true, name.to_owned())],
+        };
+        Self {
+            kind,
+            labels: None,
+            fields: Some(fields),
+            whole: false,
+        }
     }
 
     /// Whether there is nothing to look at.
@@ -90,7 +99,12 @@ impl Matcher {
     /// The one name that can match, where the field selector says so.
     pub fn name(&self) -> Option<&str> {
         let usable = |value: &str| !value.is_empty() && !value.contains('/');
-        self.fields.as_ref()?.terms.iter().find(|(path, equal, value)| path == NAME && *equal && usable(value)).map(|(_, _, value)| value.as_str())
+        self.fields
+            .as_ref()?
+            .terms
+            .iter()
+            .find(|(path, equal, value)| path == NAME && *equal && usable(value))
+            .map(|(_, _, value)| value.as_str())
     }
 
     /// Whether a stored object matches.
@@ -111,20 +125,11 @@ impl Matcher {
         let Some(selector) = &self.fields else { return Ok(true) };
         if self.whole {
             let object: Value = serde_json::from_slice(&pair.value).map_err(unreadable)?;
-            return Ok(selector.matches(&self.fields_of(&object)));
+            return Ok(selector.matches(&self.kind.selectable_fields(&object)));
         }
-        Ok(selector.matches(&[(NAME, head.metadata.name.into_owned()), (NAMESPACE, head.metadata.namespace.into_owned())]))
-    }
-
-    /// The selectable fields, names always among them.
-    fn fields_of(&self, object: &Value) -> Vec<(&'static str, String)> {
-        let mut fields = self.kind.selectable_fields(object);
-        for (path, pointer) in [(NAME, "/metadata/name"), (NAMESPACE, "/metadata/namespace")] {
-            if !fields.iter().any(|(name, _)| *name == path) {
-                let value = object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-                fields.push((path, value.to_owned()));
-            }
-        }
-        fields
+        Ok(selector.matches(&[
+            (NAME, head.metadata.name.into_owned()),
+            (NAMESPACE, head.metadata.namespace.into_owned()),
+        ]))
     }
 }

@@ -19,10 +19,12 @@ const DEFAULT: &str = "default";
 
 /// The row of service accounts.
 pub fn kind() -> Result<&'static Kind, ApiError> {
-    Kind::find("", "v1", "serviceaccounts").ok_or_else(|| ApiError::Internal("service accounts are not served".to_owned()))
+    Kind::find("", "v1", "serviceaccounts")
+        .ok_or_else(|| ApiError::Internal("service accounts are not served".to_owned()))
 }
 
-fn secrets() -> Result<&'static Kind, ApiError> {
+/// The row of secrets.
+pub fn secrets() -> Result<&'static Kind, ApiError> {
     Kind::find("", "v1", "secrets").ok_or_else(|| ApiError::Internal("secrets are not served".to_owned()))
 }
 
@@ -37,7 +39,12 @@ pub async fn ensure_default(server: &Server, namespace: &str) -> Result<(), ApiE
             "secrets": [{"name": secret_name(DEFAULT)}],
         });
         let now = now();
-        let write = Write { manager: super::MANAGER, subresource: "", now: &now, dry_run: false };
+        let write = Write {
+            manager: super::MANAGER,
+            subresource: "",
+            now: &now,
+            dry_run: false,
+        };
         // Boxed because creating an object may in turn make what belongs to it.
         match Box::pin(create::create(server, kind()?, Some(namespace), account, write)).await {
             Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
@@ -82,11 +89,18 @@ async fn ensure_token(server: &Server, namespace: &str, name: &str) -> Result<St
 /// The Secret of an account that by its name holds a token.
 fn token_secret_of(account: &Value) -> Option<&str> {
     let prefix = format!("{}-token-", registry::text(account, "/metadata/name"));
-    account["secrets"].as_array()?.iter().filter_map(|secret| secret["name"].as_str()).find(|name| name.starts_with(&prefix))
+    account["secrets"]
+        .as_array()?
+        .iter()
+        .filter_map(|secret| secret["name"].as_str())
+        .find(|name| name.starts_with(&prefix))
 }
 
 async fn create_secret(server: &Server, namespace: &str, account: &Value, secret: &str) -> Result<(), ApiError> {
-    let (name, uid) = (registry::text(account, "/metadata/name"), registry::text(account, "/metadata/uid"));
+    let (name, uid) = (
+        registry::text(account, "/metadata/name"),
+        registry::text(account, "/metadata/uid"),
+    );
     let token = server.tokens.sign(&Claims {
         namespace: namespace.to_owned(),
         service_account: name.to_owned(),
@@ -110,7 +124,12 @@ async fn create_secret(server: &Server, namespace: &str, account: &Value, secret
         },
     });
     let now = now();
-    let write = Write { manager: super::MANAGER, subresource: "", now: &now, dry_run: false };
+    let write = Write {
+        manager: super::MANAGER,
+        subresource: "",
+        now: &now,
+        dry_run: false,
+    };
     match Box::pin(create::create(server, secrets()?, Some(namespace), object, write)).await {
         Ok(_) | Err(ApiError::AlreadyExists { .. }) => Ok(()),
         Err(error) => Err(error),
@@ -121,7 +140,13 @@ async fn create_secret(server: &Server, namespace: &str, account: &Value, secret
 ///
 /// # Errors
 /// 403 where the account does not exist.
-pub async fn admit(server: &Server, pods: &Kind, namespace: &str, pod: &mut Value, dry_run: bool) -> Result<(), ApiError> {
+pub async fn admit(
+    server: &Server,
+    pods: &Kind,
+    namespace: &str,
+    pod: &mut Value,
+    dry_run: bool,
+) -> Result<(), ApiError> {
     let name = match registry::text(pod, "/spec/serviceAccountName") {
         "" => DEFAULT.to_owned(),
         name => name.to_owned(),
@@ -140,7 +165,9 @@ pub async fn admit(server: &Server, pods: &Kind, namespace: &str, pod: &mut Valu
             format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"),
         ));
     };
-    if registry::is_empty_list(pod, "/spec/imagePullSecrets") && !registry::is_empty_list(&account.object, "/imagePullSecrets") {
+    if registry::is_empty_list(pod, "/spec/imagePullSecrets")
+        && !registry::is_empty_list(&account.object, "/imagePullSecrets")
+    {
         pod["spec"]["imagePullSecrets"] = account.object["imagePullSecrets"].clone();
     }
     let wanted = pod["spec"]["automountServiceAccountToken"].as_bool();
@@ -159,14 +186,18 @@ pub async fn admit(server: &Server, pods: &Kind, namespace: &str, pod: &mut Valu
 
 /// Mounts a token's Secret into every container that mounts nothing there itself.
 fn mount_token(pod: &mut Value, secret: &str) {
-    let Some(spec) = pod["spec"].as_object_mut() else { return };
+    let Some(spec) = pod["spec"].as_object_mut() else {
+        return;
+    };
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             if !container["volumeMounts"].is_array() {
                 container["volumeMounts"] = json!([]);
             }
-            let Some(mounts) = container["volumeMounts"].as_array_mut() else { continue };
+            let Some(mounts) = container["volumeMounts"].as_array_mut() else {
+                continue;
+            };
             if mounts.iter().any(|mount| mount["mountPath"] == MOUNT_PATH) {
                 continue;
             }

@@ -58,7 +58,11 @@ impl TokenKey {
             payload["exp"] = json!(expires);
         }
         let header = json!({"alg": "HS256", "typ": "JWT"});
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header.to_string()),
+            URL_SAFE_NO_PAD.encode(payload.to_string())
+        );
         let signature = URL_SAFE_NO_PAD.encode(self.mac(signed.as_bytes()));
         format!("{signed}.{signature}")
     }
@@ -91,13 +95,22 @@ impl TokenKey {
         block[..KEY_LENGTH].copy_from_slice(&self.0);
         let pad = |value: u8| block.map(|byte| byte ^ value);
         let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-        Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+        Sha256::new()
+            .chain_update(pad(0x5c))
+            .chain_update(inner)
+            .finalize()
+            .into()
     }
 }
 
 /// Compares without telling by its duration where they differ.
 fn equal(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .fold(0, |differences, (a, b)| differences | (a ^ b))
+            == 0
 }
 
 #[cfg(test)]

@@ -60,39 +60,23 @@ pub fn noticed(unknown: &[String], repeated: &[String]) -> Vec<String> {
 ///
 /// # Errors
 /// 400 where it is of another kind, does not fit its types, or has fields that strictness refuses.
-pub fn decode(kind: &Kind, loose: Loose, strictness: Strictness, warnings: &mut Vec<String>) -> Result<Value, ApiError> {
+pub fn decode(
+    kind: &Kind,
+    loose: Loose,
+    strictness: Strictness,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
     let refuse = |reason: &str| {
-        ApiError::BadRequest(format!("{} in version {:?} cannot be handled as a {}: {reason}", kind.kind, kind.version, kind.kind))
+        ApiError::BadRequest(format!(
+            "{} in version {:?} cannot be handled as a {}: {reason}",
+            kind.kind, kind.version, kind.kind
+        ))
     };
-    let mut value = loose.value;
-    if !value.is_object() {
-        return Err(refuse("it is not an object"));
-    }
-    check_kind(kind, &value)?;
-    value["apiVersion"] = Value::String(kind.api_version());
-    value["kind"] = Value::String(kind.kind.to_owned());
-    let decoded = kind.decode(value).map_err(|error| refuse(&error.to_string()))?;
-    strictness.judge(noticed(&decoded.unknown, &loose.repeated), warnings).map_err(|reason| refuse(&reason))?;
+    let decoded = kind
+        .decode(loose.value)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    strictness
+        .judge(noticed(&decoded.unknown, &loose.repeated), warnings)
+        .map_err(|reason| refuse(&reason))?;
     Ok(decoded.object)
-}
-
-/// Refuses a body that says it is something else; one that says nothing is taken for what the path names.
-pub fn check_kind(kind: &Kind, value: &Value) -> Result<(), ApiError> {
-    let said = |field: &str| match value.get(field) {
-        None | Some(Value::Null) => Ok(""),
-        Some(Value::String(text)) => Ok(text.as_str()),
-        Some(_) => Err(ApiError::BadRequest(format!("{field} must be a text"))),
-    };
-    let (api_version, name) = (said("apiVersion")?, said("kind")?);
-    let wrong_version = !api_version.is_empty() && api_version != kind.api_version();
-    let wrong_kind = !name.is_empty() && name != kind.kind;
-    if wrong_version || wrong_kind {
-        return Err(ApiError::BadRequest(format!(
-            "{name} in version {api_version:?} cannot be handled as a {}: {name:?} of {api_version:?} is not {:?} of {:?}",
-            kind.kind,
-            kind.kind,
-            kind.api_version(),
-        )));
-    }
-    Ok(())
 }

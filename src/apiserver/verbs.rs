@@ -39,7 +39,11 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// How the answer is to look.
     pub fn view(&self) -> Result<View, ApiError> {
-        Ok(View { kind: self.target.kind, shape: shape(self.headers)?, include: Include::parse(self.query.get("includeObject"))? })
+        Ok(View {
+            kind: self.target.kind,
+            shape: shape(self.headers)?,
+            include: Include::parse(self.query.get("includeObject"))?,
+        })
     }
 
     /// The name, of a path that has one.
@@ -52,11 +56,21 @@ impl Call<'_> {
         let manager = match self.query.get("fieldManager") {
             Some(manager) => manager,
             None => {
-                let agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-                agent.split('/').next().filter(|program| !program.is_empty()).unwrap_or("unknown")
+                let agent = self
+                    .headers
+                    .get(header::USER_AGENT)
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default();
+                agent
+                    .split('/')
+                    .next()
+                    .filter(|program| !program.is_empty())
+                    .unwrap_or("unknown")
             }
         };
-        if self.query.get("fieldManager").is_some() && (manager.len() > MANAGER_LENGTH_MAX || manager.chars().any(char::is_control)) {
+        if self.query.get("fieldManager").is_some()
+            && (manager.len() > MANAGER_LENGTH_MAX || manager.chars().any(char::is_control))
+        {
             return Err(ApiError::BadRequest(format!(
                 "fieldManager: Invalid value: must be at most {MANAGER_LENGTH_MAX} printable characters"
             )));
@@ -95,12 +109,22 @@ async fn get(call: Call<'_>) -> Result<Response, ApiError> {
     let view = call.view()?;
     let (kind, name) = (call.target.kind, call.name()?);
     let at_least = list::version_parameter(call.query)?.unwrap_or(0);
-    let (pair, current) = call.server.store.get(&super::record::key(kind, call.target.namespace, name)).await?;
+    let (pair, current) = call
+        .server
+        .store
+        .get(&super::record::key(kind, call.target.namespace, name))
+        .await?;
     if at_least > current {
-        return Err(ApiError::FutureVersion { requested: at_least, current });
+        return Err(ApiError::FutureVersion {
+            requested: at_least,
+            current,
+        });
     }
     let pair = pair.ok_or_else(|| ApiError::not_found(kind, name))?;
-    Ok(respond::json_bytes(StatusCode::OK, view.stored(&pair, pair.mod_revision, true)?))
+    Ok(respond::json_bytes(
+        StatusCode::OK,
+        view.stored(&pair, pair.mod_revision, true)?,
+    ))
 }
 
 async fn list_all(call: Call<'_>) -> Result<Response, ApiError> {
@@ -116,12 +140,18 @@ async fn watch_all(call: Call<'_>) -> Result<Response, ApiError> {
         Some(name) => Matcher::named(call.target.kind, name),
         None => Matcher::read(call.target.kind, call.query)?,
     };
-    let request = watch::Request { namespace: call.target.namespace, matcher, view: call.view()? };
+    let request = watch::Request {
+        namespace: call.target.namespace,
+        matcher,
+        view: call.view()?,
+    };
     watch::watch(call.server, request, call.query).await
 }
 
 async fn create(call: Call<'_>, body: Body) -> Result<Response, ApiError> {
-    let Target { kind, namespace, name, .. } = call.target;
+    let Target {
+        kind, namespace, name, ..
+    } = call.target;
     if name.is_some() || (kind.namespaced && namespace.is_none()) {
         return Err(ApiError::MethodNotAllowed);
     }
@@ -130,7 +160,12 @@ async fn create(call: Call<'_>, body: Body) -> Result<Response, ApiError> {
     let object = call.decode_body(body, &mut warnings).await?;
     check_namespace(&object, namespace)?;
     let (manager, now) = (call.manager()?, now());
-    let write = Write { manager: &manager, subresource: "", now: &now, dry_run: call.query.dry_run()? };
+    let write = Write {
+        manager: &manager,
+        subresource: "",
+        now: &now,
+        dry_run: call.query.dry_run()?,
+    };
     let created = registry::create::create(call.server, kind, namespace, object, write).await?;
     let mut response = respond::json_value(StatusCode::CREATED, &view.object(&created));
     respond::warn(&mut response, &warnings);
@@ -147,8 +182,18 @@ async fn replace(call: Call<'_>, body: Body) -> Result<Response, ApiError> {
     check_name(&object, name)?;
     let (manager, now) = (call.manager()?, now());
     let part = part_of(&call);
-    let write = Write { manager: &manager, subresource: subresource_of(part), now: &now, dry_run: call.query.dry_run()? };
-    let subject = Subject { kind, namespace, name, part };
+    let write = Write {
+        manager: &manager,
+        subresource: subresource_of(part),
+        now: &now,
+        dry_run: call.query.dry_run()?,
+    };
+    let subject = Subject {
+        kind,
+        namespace,
+        name,
+        part,
+    };
     let outcome = update(call.server, subject, Ownership::Track, write, |live| {
         check_uid(kind, name, &object, live)?;
         Ok(object.clone())
@@ -161,7 +206,11 @@ async fn replace(call: Call<'_>, body: Body) -> Result<Response, ApiError> {
 
 /// Which part of the object the path names.
 pub fn part_of(call: &Call<'_>) -> Part {
-    if call.target.subresource == Some("status") { Part::Status } else { Part::Main }
+    if call.target.subresource == Some("status") {
+        Part::Status
+    } else {
+        Part::Main
+    }
 }
 
 /// As `managedFields` records the part.
@@ -177,9 +226,9 @@ pub fn check_name(object: &Value, name: &str) -> Result<(), ApiError> {
     match registry::text(object, "/metadata/name") {
         "" => Err(ApiError::BadRequest("name must be provided".to_owned())),
         own if own == name => Ok(()),
-        own => {
-            Err(ApiError::BadRequest(format!("the name of the object ({own}) does not match the name on the URL ({name})")))
-        }
+        own => Err(ApiError::BadRequest(format!(
+            "the name of the object ({own}) does not match the name on the URL ({name})"
+        ))),
     }
 }
 
@@ -189,12 +238,17 @@ pub fn check_namespace(object: &Value, namespace: Option<&str>) -> Result<(), Ap
     if own.is_empty() || namespace.is_none_or(|namespace| namespace == own) {
         return Ok(());
     }
-    Err(ApiError::BadRequest("the namespace of the provided object does not match the namespace sent on the request".to_owned()))
+    Err(ApiError::BadRequest(
+        "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+    ))
 }
 
 /// Refuses a body that was made from an earlier object of the same name.
 fn check_uid(kind: &Kind, name: &str, object: &Value, live: &Value) -> Result<(), ApiError> {
-    let (named, actual) = (registry::text(object, "/metadata/uid"), registry::text(live, "/metadata/uid"));
+    let (named, actual) = (
+        registry::text(object, "/metadata/uid"),
+        registry::text(live, "/metadata/uid"),
+    );
     if named.is_empty() || named == actual {
         return Ok(());
     }
@@ -208,7 +262,11 @@ fn check_uid(kind: &Kind, name: &str, object: &Value, live: &Value) -> Result<()
 /// The options of a deletion: the body's, or else the query's.
 async fn delete_options(call: &Call<'_>, body: Body) -> Result<delete::Options, ApiError> {
     let bytes = body::read(call.headers, body).await?;
-    let value = if bytes.is_empty() { Value::Null } else { body::parse_optional(&bytes, body::notation(call.headers)?)? };
+    let value = if bytes.is_empty() {
+        Value::Null
+    } else {
+        body::parse_optional(&bytes, body::notation(call.headers)?)?
+    };
     let mut options = delete::Options::read(&value)?;
     options.grace_seconds = match options.grace_seconds {
         Some(seconds) => Some(seconds),

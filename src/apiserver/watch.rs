@@ -51,7 +51,12 @@ pub async fn watch(server: &Arc<Server>, request: Request<'_>, query: &Query) ->
     let opened = open(server, &request, start).await;
     let watcher = match opened {
         Ok((initial, live, revision)) => Watcher::new(server.clone(), request, query, initial, live, revision, start)?,
-        Err(error @ ApiError::Expired { .. }) => return Ok(streamed(Body::from(line("ERROR", error.status().to_string().as_bytes())))),
+        Err(error @ ApiError::Expired { .. }) => {
+            return Ok(streamed(Body::from(line(
+                "ERROR",
+                error.status().to_string().as_bytes(),
+            ))));
+        }
         Err(error) => return Err(error),
     };
     let chunks = stream::unfold(watcher, |mut watcher| async move {
@@ -63,8 +68,12 @@ pub async fn watch(server: &Arc<Server>, request: Request<'_>, query: &Query) ->
 
 fn streamed(body: Body) -> Response {
     let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
 }
 
@@ -83,15 +92,21 @@ impl Start {
         let rule = query.get("resourceVersionMatch");
         let bad = |reason: &str| Err(ApiError::BadRequest(reason.to_owned()));
         match query.get("sendInitialEvents") {
-            None if rule.is_some() => {
-                bad("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-            }
-            None if version == 0 => Ok(Self::Now { at_least: 0, marked: false }),
+            None if rule.is_some() => bad(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            None if version == 0 => Ok(Self::Now {
+                at_least: 0,
+                marked: false,
+            }),
             None => Ok(Self::After(version)),
-            Some(_) if rule != Some("NotOlderThan") => {
-                bad("resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-            }
-            Some(_) if query.flag("sendInitialEvents") => Ok(Self::Now { at_least: version, marked: true }),
+            Some(_) if rule != Some("NotOlderThan") => bad(
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ),
+            Some(_) if query.flag("sendInitialEvents") => Ok(Self::Now {
+                at_least: version,
+                marked: true,
+            }),
             Some(_) => Ok(Self::After(version)),
         }
     }
@@ -114,7 +129,10 @@ async fn open(
         Start::Now { at_least, .. } => {
             let current = server.store.revision().await?;
             if at_least > current {
-                return Err(ApiError::FutureVersion { requested: at_least, current });
+                return Err(ApiError::FutureVersion {
+                    requested: at_least,
+                    current,
+                });
             }
             let listing = list::list(server, kind, request.namespace, &request.matcher, &Wanted::default()).await?;
             (listing.items.into(), listing.revision)
@@ -274,7 +292,11 @@ impl Watcher {
         Ok(match event {
             Event::Put { current, previous } => {
                 let revision = current.mod_revision;
-                let was = previous.as_ref().map(|pair| self.matcher.matches(pair)).transpose()?.unwrap_or(false);
+                let was = previous
+                    .as_ref()
+                    .map(|pair| self.matcher.matches(pair))
+                    .transpose()?
+                    .unwrap_or(false);
                 match (was, self.matcher.matches(current)?, previous) {
                     (true, true, _) => Some(("MODIFIED", current, revision)),
                     (false, true, _) => Some(("ADDED", current, revision)),
@@ -282,9 +304,10 @@ impl Watcher {
                     _ => None,
                 }
             }
-            Event::Delete { previous, revision } => {
-                self.matcher.matches(previous)?.then_some(("DELETED", previous, *revision))
-            }
+            Event::Delete { previous, revision } => self
+                .matcher
+                .matches(previous)?
+                .then_some(("DELETED", previous, *revision)),
         })
     }
 
@@ -366,13 +389,23 @@ mod tests {
             ("resourceVersion=0", now(0, false)),
             ("resourceVersion=5", Start::After(5)),
             ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", now(0, true)),
-            ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=9", now(9, true)),
-            ("sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=9", Start::After(9)),
+            (
+                "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=9",
+                now(9, true),
+            ),
+            (
+                "sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=9",
+                Start::After(9),
+            ),
         ];
         for (query, expected) in cases {
             assert_eq!(start(query).expect(query), expected, "{query}");
         }
-        for query in ["resourceVersion=x", "resourceVersionMatch=NotOlderThan", "sendInitialEvents=true"] {
+        for query in [
+            "resourceVersion=x",
+            "resourceVersionMatch=NotOlderThan",
+            "sendInitialEvents=true",
+        ] {
             assert!(start(query).is_err(), "{query}");
         }
     }

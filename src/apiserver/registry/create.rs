@@ -33,7 +33,9 @@ pub async fn create(
     write: Write<'_>,
 ) -> Result<Value, ApiError> {
     if !text(&object, "/metadata/resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+        return Err(ApiError::BadRequest(
+            "resourceVersion should not be set on objects to be created".to_owned(),
+        ));
     }
     admission::namespace_takes_objects(server, kind, namespace, &object).await?;
     kind.default(&mut object);
@@ -75,13 +77,21 @@ pub async fn insert(
             Ok(None) => return Ok(object),
             Err(StoreError::Conflict { .. }) => match &generate_prefix {
                 Some(prefix) => object["metadata"]["name"] = json!(generated(prefix)),
-                None => return Err(ApiError::AlreadyExists { resource: kind.into(), name }),
+                None => {
+                    return Err(ApiError::AlreadyExists {
+                        resource: kind.into(),
+                        name,
+                    });
+                }
             },
             Err(error) => return Err(error.into()),
         }
     }
     let name = text(&object, "/metadata/name").to_owned();
-    Err(ApiError::AlreadyExists { resource: kind.into(), name })
+    Err(ApiError::AlreadyExists {
+        resource: kind.into(),
+        name,
+    })
 }
 
 /// Writes the key, or on a dry run only looks whether it is free.
@@ -110,8 +120,15 @@ pub fn system_fields(object: &mut Value, namespace: Option<&str>, now: &str) {
     if !metadata.is_object() {
         *metadata = json!({});
     }
-    let Some(metadata) = metadata.as_object_mut() else { return };
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
+    let Some(metadata) = metadata.as_object_mut() else {
+        return;
+    };
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "resourceVersion",
+    ] {
         metadata.remove(field);
     }
     match namespace {
@@ -153,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_creator_sets_no_system_fields() {
-        let mut object = json!({"metadata": {"name": "a", "uid": "mine", "deletionTimestamp": "x", "namespace": "other"}});
+        let mut object =
+            json!({"metadata": {"name": "a", "uid": "mine", "deletionTimestamp": "x", "namespace": "other"}});
         system_fields(&mut object, Some("default"), "2026-01-01T00:00:00Z");
         assert_ne!(object["metadata"]["uid"], "mine");
         assert_eq!(object["metadata"]["namespace"], "default");

@@ -43,7 +43,9 @@ impl Options {
         }
         let kind = text(options, "/kind");
         if !kind.is_empty() && kind != "DeleteOptions" {
-            return Err(ApiError::BadRequest(format!("the body must be DeleteOptions, not {kind}")));
+            return Err(ApiError::BadRequest(format!(
+                "the body must be DeleteOptions, not {kind}"
+            )));
         }
         let string = |pointer: &str| match options.pointer(pointer) {
             None | Some(Value::Null) => Ok(None),
@@ -63,7 +65,12 @@ impl Options {
             Some(Value::Array(list)) if list.iter().all(|item| item == "All") => true,
             Some(_) => return Err(wrong("dryRun")),
         };
-        Ok(Self { grace_seconds, uid: string("/preconditions/uid")?, resource_version: string("/preconditions/resourceVersion")?, dry_run })
+        Ok(Self {
+            grace_seconds,
+            uid: string("/preconditions/uid")?,
+            resource_version: string("/preconditions/resourceVersion")?,
+            dry_run,
+        })
     }
 }
 
@@ -89,7 +96,11 @@ pub async fn delete(
     options: &Options,
 ) -> Result<Outcome, ApiError> {
     if kind.kind == "Namespace" && NAMESPACES_KEPT.contains(&name) {
-        return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted".to_owned()));
+        return Err(ApiError::forbidden(
+            kind,
+            name,
+            "this namespace may not be deleted".to_owned(),
+        ));
     }
     let now = Timestamp::now();
     swap(server, kind, namespace, name, options.dry_run, |live| {
@@ -147,7 +158,10 @@ fn decide(kind: &Kind, live: &Value, options: &Options, now: Timestamp) -> Decis
 fn shorten_or_start(pod: &mut Value, grace_seconds: Option<i64>, now: Timestamp) -> bool {
     let asked = grace_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
     let (grace, started) = if is_deleting(pod) {
-        let old = pod.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+        let old = pod
+            .pointer("/metadata/deletionGracePeriodSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
         let Some(shorter) = asked.filter(|asked| *asked < old || old == 0) else {
             return old == 0;
         };
@@ -167,7 +181,10 @@ fn first_grace(pod: &Value, asked: Option<i64>) -> i64 {
     if ended || text(pod, "/spec/nodeName").is_empty() {
         return 0;
     }
-    let own = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(POD_GRACE_SECONDS);
+    let own = pod
+        .pointer("/spec/terminationGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(POD_GRACE_SECONDS);
     asked.unwrap_or(if own < 0 { 1 } else { own })
 }
 
@@ -226,7 +243,10 @@ mod tests {
             "preconditions": {"uid": "u", "resourceVersion": "7"}, "dryRun": ["All"],
         }))
         .expect("options");
-        assert_eq!((options.grace_seconds, options.uid.as_deref(), options.dry_run), (Some(3), Some("u"), true));
+        assert_eq!(
+            (options.grace_seconds, options.uid.as_deref(), options.dry_run),
+            (Some(3), Some("u"), true)
+        );
         for bad in [
             json!([]),
             json!({"kind": "Pod"}),

@@ -57,9 +57,10 @@ pub struct Listing {
 pub fn version_parameter(query: &Query) -> Result<Option<Revision>, ApiError> {
     match query.get("resourceVersion") {
         None => Ok(None),
-        Some(text) => {
-            text.parse().map(Some).map_err(|_| ApiError::BadRequest(format!("resourceVersion: Invalid value: {text:?}: must be a number")))
-        }
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| ApiError::BadRequest(format!("resourceVersion: Invalid value: {text:?}: must be a number"))),
     }
 }
 
@@ -75,19 +76,28 @@ impl Wanted {
         let rule = query.get("resourceVersionMatch");
         if let Some(token) = query.get("continue") {
             if rule.is_some() {
-                return bad("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided");
+                return bad(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+                );
             }
             if version.is_some_and(|version| version != 0) {
                 return bad("specifying resource version is not allowed when using continue");
             }
-            return Ok(Self { limit, start: read_token(token)? });
+            return Ok(Self {
+                limit,
+                start: read_token(token)?,
+            });
         }
         let start = match (rule, version) {
             (Some(_), None) => {
-                return bad("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+                return bad(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+                );
             }
             (Some("Exact"), Some(0)) => {
-                return bad("resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                return bad(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                );
             }
             (Some("Exact"), Some(version)) => Start::Exactly(version),
             (None, Some(version)) if limit > 0 && version > 0 => Start::Exactly(version),
@@ -112,9 +122,13 @@ fn read_token(token: &str) -> Result<Start, ApiError> {
         let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         let at = value.get("rv")?.as_u64()?;
         let after = value.get("after")?.as_str()?.to_owned();
-        (value.get("v")? == 1).then_some(Start::Behind { after, at: (at > 0).then_some(at) })
+        (value.get("v")? == 1).then_some(Start::Behind {
+            after,
+            at: (at > 0).then_some(at),
+        })
     };
-    read().ok_or_else(|| ApiError::BadRequest("continue key is not valid: it does not come from this server".to_owned()))
+    read()
+        .ok_or_else(|| ApiError::BadRequest("continue key is not valid: it does not come from this server".to_owned()))
 }
 
 /// Lists what matches.
@@ -130,7 +144,9 @@ pub async fn list(
 ) -> Result<Listing, ApiError> {
     let prefix = record::prefix(kind, namespace);
     let at = check_revision(server, &wanted.start).await?;
-    if let (Some(name), Start::Newest | Start::NotOlderThan(_), true) = (matcher.name(), &wanted.start, namespace.is_some() || !kind.namespaced) {
+    if let (Some(name), Start::Newest | Start::NotOlderThan(_), true) =
+        (matcher.name(), &wanted.start, namespace.is_some() || !kind.namespaced)
+    {
         return list_one(server, &record::key(kind, namespace, name), matcher).await;
     }
     let mut after = match &wanted.start {
@@ -140,16 +156,35 @@ pub async fn list(
     let mut items: Vec<KeyValue> = Vec::new();
     let mut revision = at;
     loop {
-        let room = if wanted.limit == 0 { 0 } else { wanted.limit - items.len() };
-        let limit = if matcher.is_everything() || wanted.limit == 0 { room } else { SCAN_PAGE };
-        let options = ListOptions { after: after.clone(), limit, at: revision };
-        let page = server.store.list(&prefix, options).await.map_err(|error| expired(error, &prefix, after.as_deref()))?;
+        let room = if wanted.limit == 0 {
+            0
+        } else {
+            wanted.limit - items.len()
+        };
+        let limit = if matcher.is_everything() || wanted.limit == 0 {
+            room
+        } else {
+            SCAN_PAGE
+        };
+        let options = ListOptions {
+            after: after.clone(),
+            limit,
+            at: revision,
+        };
+        let page = server
+            .store
+            .list(&prefix, options)
+            .await
+            .map_err(|error| expired(error, &prefix, after.as_deref()))?;
         revision = Some(page.revision);
         after = page.items.last().map(|pair| pair.key.clone());
         let full = take_matching(page, matcher, wanted.limit, &mut items)?;
         let (cut, left) = (full.cut, full.left);
         if cut || left == 0 {
-            let last = items.last().filter(|_| left > 0).map(|pair| pair.key[prefix.len()..].to_owned());
+            let last = items
+                .last()
+                .filter(|_| left > 0)
+                .map(|pair| pair.key[prefix.len()..].to_owned());
             return Ok(Listing {
                 continue_token: last.map(|last| make_token(&last, revision)),
                 remaining: (left > 0 && matcher.is_everything()).then_some(left),
@@ -191,7 +226,12 @@ async fn list_one(server: &Server, key: &str, matcher: &Matcher) -> Result<Listi
     {
         items.push(pair);
     }
-    Ok(Listing { items, revision, continue_token: None, remaining: None })
+    Ok(Listing {
+        items,
+        revision,
+        continue_token: None,
+        remaining: None,
+    })
 }
 
 /// The revision to read at, once it is known to exist.
@@ -202,7 +242,14 @@ async fn check_revision(server: &Server, start: &Start) -> Result<Option<Revisio
         Start::Behind { at, .. } => Ok(*at),
         Start::NotOlderThan(requested) => {
             let current = server.store.revision().await?;
-            if *requested > current { Err(ApiError::FutureVersion { requested: *requested, current }) } else { Ok(None) }
+            if *requested > current {
+                Err(ApiError::FutureVersion {
+                    requested: *requested,
+                    current,
+                })
+            } else {
+                Ok(None)
+            }
         }
     }
 }
@@ -239,11 +286,26 @@ mod tests {
             ("resourceVersion=0", Start::Newest),
             ("resourceVersion=0&resourceVersionMatch=NotOlderThan", Start::Newest),
             ("resourceVersion=7", Start::NotOlderThan(7)),
-            ("resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5", Start::NotOlderThan(7)),
+            (
+                "resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5",
+                Start::NotOlderThan(7),
+            ),
             ("resourceVersion=7&limit=5", Start::Exactly(7)),
             ("resourceVersion=7&resourceVersionMatch=Exact", Start::Exactly(7)),
-            (&format!("continue={}", make_token("a/b", Some(9))), Start::Behind { after: "a/b".into(), at: Some(9) }),
-            (&format!("continue={}", make_token("a/b", None)), Start::Behind { after: "a/b".into(), at: None }),
+            (
+                &format!("continue={}", make_token("a/b", Some(9))),
+                Start::Behind {
+                    after: "a/b".into(),
+                    at: Some(9),
+                },
+            ),
+            (
+                &format!("continue={}", make_token("a/b", None)),
+                Start::Behind {
+                    after: "a/b".into(),
+                    at: None,
+                },
+            ),
         ];
         for (query, start) in cases {
             assert_eq!(wanted(query).expect(query).start, start, "{query}");

@@ -34,7 +34,11 @@ pub struct Write<'a> {
 impl<'a> Write<'a> {
     /// As `managedFields` records it.
     pub fn writer(&self) -> Writer<'a> {
-        Writer { manager: self.manager, subresource: self.subresource, now: self.now }
+        Writer {
+            manager: self.manager,
+            subresource: self.subresource,
+            now: self.now,
+        }
     }
 }
 
@@ -62,14 +66,21 @@ pub struct Outcome {
 /// # Errors
 /// 404, or the store's failure.
 pub async fn read(server: &Server, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Stored, ApiError> {
-    find(server, kind, namespace, name).await?.ok_or_else(|| ApiError::not_found(kind, name))
+    find(server, kind, namespace, name)
+        .await?
+        .ok_or_else(|| ApiError::not_found(kind, name))
 }
 
 /// Reads one object that may be missing.
 ///
 /// # Errors
 /// The store's failure.
-pub async fn find(server: &Server, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Option<Stored>, ApiError> {
+pub async fn find(
+    server: &Server,
+    kind: &Kind,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<Stored>, ApiError> {
     let (pair, _) = server.store.get(&record::key(kind, namespace, name)).await?;
     pair.as_ref().map(record::decode).transpose()
 }
@@ -92,17 +103,24 @@ pub async fn swap(
     for _ in 0..SWAP_ROUNDS_MAX {
         let decision = decide(&live)?;
         let written = match decision {
-            Decision::Keep => return Ok(Outcome { object: live.object, removed: false }),
+            Decision::Keep => {
+                return Ok(Outcome {
+                    object: live.object,
+                    removed: false,
+                });
+            }
             Decision::Write(object) | Decision::Remove(object) if dry_run => {
                 return Ok(Outcome { object, removed: false });
             }
-            Decision::Write(mut object) => match server.store.update(&key, record::encode(&object)?, live.revision).await {
-                Ok(revision) => {
-                    record::set_revision(&mut object, revision);
-                    Ok(Outcome { object, removed: false })
+            Decision::Write(mut object) => {
+                match server.store.update(&key, record::encode(&object)?, live.revision).await {
+                    Ok(revision) => {
+                        record::set_revision(&mut object, revision);
+                        Ok(Outcome { object, removed: false })
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
+            }
             Decision::Remove(object) => server
                 .store
                 .delete(&key, live.revision)
@@ -126,10 +144,15 @@ pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
 
 /// Whether a list at a JSON pointer has no items, or is missing.
 pub fn is_empty_list(object: &Value, pointer: &str) -> bool {
-    object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .is_none_or(Vec::is_empty)
 }
 
 /// Whether the object is being deleted.
 pub fn is_deleting(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+    object
+        .pointer("/metadata/deletionTimestamp")
+        .is_some_and(|time| !time.is_null())
 }

@@ -43,7 +43,9 @@ pub async fn update(
     write: Write<'_>,
     mut change: impl FnMut(&Value) -> Result<Value, ApiError>,
 ) -> Result<Outcome, ApiError> {
-    let Subject { kind, namespace, name, .. } = subject;
+    let Subject {
+        kind, namespace, name, ..
+    } = subject;
     swap(server, kind, namespace, name, write.dry_run, |live| {
         let new = change(&live.object)?;
         decide(subject, live, new, ownership, write)
@@ -51,7 +53,13 @@ pub async fn update(
     .await
 }
 
-fn decide(subject: Subject<'_>, live: &Stored, mut new: Value, ownership: Ownership, write: Write<'_>) -> Result<Decision, ApiError> {
+fn decide(
+    subject: Subject<'_>,
+    live: &Stored,
+    mut new: Value,
+    ownership: Ownership,
+    write: Write<'_>,
+) -> Result<Decision, ApiError> {
     let Subject { kind, name, part, .. } = subject;
     check_version(kind, name, live, &new)?;
     kind.default(&mut new);
@@ -67,7 +75,11 @@ fn decide(subject: Subject<'_>, live: &Stored, mut new: Value, ownership: Owners
     if is_same(&new, &live.object) {
         return Ok(Decision::Keep);
     }
-    if deletion_is_complete(kind, &new) { Ok(Decision::Remove(new)) } else { Ok(Decision::Write(new)) }
+    if deletion_is_complete(kind, &new) {
+        Ok(Decision::Remove(new))
+    } else {
+        Ok(Decision::Write(new))
+    }
 }
 
 /// Refuses a new state that was made from another version than the live one.
@@ -76,23 +88,43 @@ fn check_version(kind: &Kind, name: &str, live: &Stored, new: &Value) -> Result<
     if named.is_empty() || named == "0" {
         return Ok(());
     }
-    let revision: u64 = named
-        .parse()
-        .map_err(|_| ApiError::BadRequest(format!("metadata.resourceVersion: Invalid value: {named:?}: must be a number")))?;
-    if revision == live.revision { Ok(()) } else { Err(ApiError::modified(kind, name)) }
+    let revision: u64 = named.parse().map_err(|_| {
+        ApiError::BadRequest(format!(
+            "metadata.resourceVersion: Invalid value: {named:?}: must be a number"
+        ))
+    })?;
+    if revision == live.revision {
+        Ok(())
+    } else {
+        Err(ApiError::modified(kind, name))
+    }
 }
 
 /// Keeps the metadata that only the server writes. A uid that is named stays as it is, so that validation can refuse it.
 fn carry_metadata(new: &mut Value, old: &Value) {
-    let Some(old) = old.get("metadata").and_then(Value::as_object) else { return };
+    let Some(old) = old.get("metadata").and_then(Value::as_object) else {
+        return;
+    };
     if !new["metadata"].is_object() {
         new["metadata"] = Value::Object(Map::new());
     }
-    let Some(metadata) = new["metadata"].as_object_mut() else { return };
-    let named_uid = metadata.get("uid").and_then(Value::as_str).is_some_and(|uid| !uid.is_empty());
-    for field in
-        ["name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName", "resourceVersion", "uid"]
-    {
+    let Some(metadata) = new["metadata"].as_object_mut() else {
+        return;
+    };
+    let named_uid = metadata
+        .get("uid")
+        .and_then(Value::as_str)
+        .is_some_and(|uid| !uid.is_empty());
+    for field in [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+        "resourceVersion",
+        "uid",
+    ] {
         if field == "uid" && named_uid {
             continue;
         }
@@ -106,7 +138,10 @@ fn carry_metadata(new: &mut Value, old: &Value) {
 
 /// Whether a deleted object has nothing left to wait for.
 pub fn deletion_is_complete(kind: &Kind, object: &Value) -> bool {
-    let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    let grace = object
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
     is_deleting(object)
         && grace == 0
         && is_empty_list(object, "/metadata/finalizers")
@@ -118,10 +153,14 @@ fn is_same(new: &Value, old: &Value) -> bool {
     if new == old {
         return true;
     }
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
+        return false;
+    };
     same_but(new, old, &["metadata"]) && {
-        let (Some(new), Some(old)) = (new.get("metadata").and_then(Value::as_object), old.get("metadata").and_then(Value::as_object))
-        else {
+        let (Some(new), Some(old)) = (
+            new.get("metadata").and_then(Value::as_object),
+            old.get("metadata").and_then(Value::as_object),
+        ) else {
             return false;
         };
         same_but(new, old, &["managedFields", "resourceVersion"]) && timeless(new) == timeless(old)
@@ -134,7 +173,11 @@ fn same_but(one: &Map<String, Value>, other: &Map<String, Value>, except: &[&str
 }
 
 fn timeless(metadata: &Map<String, Value>) -> Vec<Value> {
-    let mut entries = metadata.get("managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut entries = metadata
+        .get("managedFields")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
         entry.remove("time");
     }
@@ -154,7 +197,10 @@ mod tests {
         assert!(is_same(&object(entry("2", "m"), "x"), &base));
         assert!(!is_same(&object(entry("1", "n"), "x"), &base));
         assert!(!is_same(&object(entry("1", "m"), "y"), &base));
-        assert!(!is_same(&json!({"metadata": base["metadata"].clone(), "spec": {"a": 1}}), &base));
+        assert!(!is_same(
+            &json!({"metadata": base["metadata"].clone(), "spec": {"a": 1}}),
+            &base
+        ));
     }
 
     #[test]
