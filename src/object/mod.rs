@@ -12,6 +12,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod table;
+pub mod taint;
 
 pub use field_error::{FieldError, FieldErrorKind};
 pub use kind::Kind;
