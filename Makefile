@@ -40,7 +40,7 @@ bench: setup images ## Benchmarks against `docker run` in the same run, as a tab
 	cargo bench --locked --bench pipeline -- $(ARGS)
 
 image: build ## The container image, as reconcile:latest
-	scripts/container-image reconcile:latest
+	@scripts/container-image reconcile:latest "$$(scripts/binary release)"
 
 clean-docker: ## Remove what tests that were killed left in Docker, and nothing else
 	@scripts/clean-docker

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// The rows of a recorded file.
 fn rows(file: &str) -> Vec<Value> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
@@ -18,7 +20,10 @@ fn rows(file: &str) -> Vec<Value> {
 
 /// Fails with every failing case's name and what differs, after trying all of them.
 fn report(total: usize, failures: &[(String, String)]) {
-    let text: String = failures.iter().map(|(name, why)| format!("\n--- {name}\n{why}\n")).collect();
+    let text: String = failures
+        .iter()
+        .map(|(name, why)| format!("\n--- {name}\n{why}\n"))
+        .collect();
     assert!(failures.is_empty(), "{} of {total} rows differ:{text}", failures.len());
 }
 
