@@ -1,5 +1,9 @@
 //! OpenAPI documents of the kinds served, made from the schemas of `k8s-openapi`.
 
+pub(crate) mod facts;
+mod roots;
+pub(crate) mod types;
+
 use serde_json::Value;
 
 /// The OpenAPI v3 document of one group and version.
