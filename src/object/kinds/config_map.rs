@@ -9,6 +9,7 @@ use super::Strategy;
 use crate::object::field_error::{FieldError, Path};
 use crate::object::format;
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// The most bytes of all values together: a value of the store stays well below its own bound.
 pub(super) const DATA_MAX_BYTES: usize = 1024 * 1024;
@@ -17,6 +18,8 @@ pub(super) const DATA_MAX_BYTES: usize = 1024 * 1024;
 pub(in crate::object) struct ConfigMaps;
 
 impl Strategy for ConfigMaps {
+    const TABLE: Table = table::CONFIG_MAPS;
+
     type Object = ConfigMap;
 
     fn validate_create(map: &ConfigMap, errors: &mut Vec<FieldError>) {

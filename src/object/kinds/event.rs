@@ -6,6 +6,7 @@ use super::Strategy;
 use super::selectable::{Selectable, field};
 use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// The namespace of events about objects that have none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -14,6 +15,8 @@ const DEFAULT_NAMESPACE: &str = "default";
 pub(in crate::object) struct Events;
 
 impl Strategy for Events {
+    const TABLE: Table = table::EVENTS;
+
     type Object = Event;
 
     fn validate_create(event: &Event, errors: &mut Vec<FieldError>) {

@@ -5,11 +5,14 @@ use k8s_openapi::api::coordination::v1::Lease;
 use super::Strategy;
 use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// The rules of leases.
 pub(in crate::object) struct Leases;
 
 impl Strategy for Leases {
+    const TABLE: Table = table::LEASES;
+
     type Object = Lease;
 
     fn validate_create(lease: &Lease, errors: &mut Vec<FieldError>) {

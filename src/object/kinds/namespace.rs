@@ -7,6 +7,7 @@ use super::selectable::{Selectable, field};
 use crate::object::field_error::{FieldError, Path};
 use crate::object::format;
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// Who empties a namespace before it goes.
 const FINALIZER: &str = "kubernetes";
@@ -15,6 +16,8 @@ const FINALIZER: &str = "kubernetes";
 pub(in crate::object) struct Namespaces;
 
 impl Strategy for Namespaces {
+    const TABLE: Table = table::NAMESPACES;
+
     type Object = Namespace;
 
     fn name_problems(name: &str) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::object::field_error::{FieldError, Path};
 use crate::object::format;
 use crate::object::kind::Part;
 use crate::object::metadata::immutable;
+use crate::object::table::{self, Table};
 
 /// The taint of a node that has not yet said it is ready.
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -35,6 +36,8 @@ pub fn admit_not_ready(node: &mut Value) {
 pub(in crate::object) struct Nodes;
 
 impl Strategy for Nodes {
+    const TABLE: Table = table::NODES;
+
     type Object = Node;
 
     /// What a node does not keep for itself, pods may have. `podCIDR` is the first of `podCIDRs`.

@@ -6,6 +6,7 @@ use super::Strategy;
 use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
 use crate::object::metadata::immutable;
+use crate::object::table::{self, Table};
 
 /// The highest priority that is not the system's.
 const USER_MAX: i32 = 1_000_000_000;
@@ -21,6 +22,8 @@ const SYSTEM: [(&str, i32); 2] = [
 pub(in crate::object) struct PriorityClasses;
 
 impl Strategy for PriorityClasses {
+    const TABLE: Table = table::PRIORITY_CLASSES;
+
     type Object = PriorityClass;
 
     fn default(class: &mut PriorityClass) {

@@ -9,6 +9,7 @@ use super::config_map::{DATA_MAX_BYTES, frozen, unchanged, valid_key};
 use super::selectable::{Selectable, field};
 use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// What stands for a value in an error.
 const REDACTED: &str = "<secret contents redacted>";
@@ -19,6 +20,8 @@ const ACCOUNT_ANNOTATION: &str = "kubernetes.io/service-account.name";
 pub(in crate::object) struct Secrets;
 
 impl Strategy for Secrets {
+    const TABLE: Table = table::SECRETS;
+
     type Object = Secret;
 
     /// `stringData` is only written, over `data`.

@@ -15,11 +15,14 @@ use super::Strategy;
 use super::selectable::{Selectable, field, flag};
 use crate::object::field_error::FieldError;
 use crate::object::kind::Part;
+use crate::object::table::{self, Table};
 
 /// The rules of pods.
 pub(in crate::object) struct Pods;
 
 impl Strategy for Pods {
+    const TABLE: Table = table::PODS;
+
     type Object = Pod;
 
     fn default(pod: &mut Pod) {
