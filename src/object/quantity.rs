@@ -202,6 +202,19 @@ impl Quantity {
         self.rounded_up(NANOS / 1_000)
     }
 
+    /// The same, rounded up to whole thousandths, as the API keeps amounts of resources.
+    #[must_use]
+    pub fn rounded_to_millis(self) -> Self {
+        let milli = NANOS / 1_000;
+        let rest = self.nanos.rem_euclid(milli);
+        let nanos = if rest == 0 {
+            self.nanos
+        } else {
+            self.nanos - rest + milli
+        };
+        Self { nanos, ..self }
+    }
+
     /// Whether it is zero.
     pub fn is_zero(self) -> bool {
         self.nanos == 0
@@ -215,11 +228,6 @@ impl Quantity {
     /// Whether it is a whole number of units.
     pub fn is_whole(self) -> bool {
         self.nanos % NANOS == 0
-    }
-
-    /// Whether it is a whole number of thousandths.
-    pub fn is_whole_millis(self) -> bool {
-        self.nanos % (NANOS / 1_000) == 0
     }
 
     fn rounded_up(self, unit: i128) -> i64 {

@@ -141,6 +141,10 @@ enum Blank {
     Time,
     /// A string.
     Text,
+    /// A number.
+    Number,
+    /// An amount.
+    Amount,
     /// A node's kubelet endpoint.
     Endpoints,
     /// A node's description of itself.
@@ -178,6 +182,8 @@ const ALWAYS: &[(&str, &str, Blank)] = &[
     ("Pod", "status", Blank::Struct),
     ("PodCondition", "lastProbeTime", Blank::Time),
     ("PodCondition", "lastTransitionTime", Blank::Time),
+    ("PriorityClass", "value", Blank::Number),
+    ("ResourceFieldSelector", "divisor", Blank::Amount),
 ];
 
 /// The fields each type must have, by type, as the API's own schemas say.
@@ -231,6 +237,8 @@ impl Blank {
             Self::Struct => json!({}),
             Self::Time => Value::Null,
             Self::Text => json!(""),
+            Self::Number => json!(0),
+            Self::Amount => json!("0"),
             Self::Endpoints => json!({"kubeletEndpoint": {"Port": 0}}),
             Self::NodeInfo => json!({
                 "architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",

@@ -30,10 +30,14 @@ pub(super) use service_account::ServiceAccounts;
 
 use super::field_error::{FieldError, Path};
 use super::kind::{DecodeError, Decoded, Part};
+use super::table::Table;
 use super::{codec, format, metadata};
 
 /// What a kind decides for itself, over its own type. Every method may be left as it is.
 pub(super) trait Strategy: Sync {
+    /// What `kubectl get` shows.
+    const TABLE: Table;
+
     /// The kind's type.
     type Object: Serialize + DeserializeOwned + Metadata<Ty = ObjectMeta>;
 
@@ -72,6 +76,7 @@ pub(super) trait Rules: Sync {
     fn validate_create(&self, object: &Value, namespaced: bool) -> Vec<FieldError>;
     fn validate_update(&self, object: &Value, old: &Value, part: Part, namespaced: bool) -> Vec<FieldError>;
     fn selectable(&self) -> &'static [Selectable];
+    fn table(&self) -> Table;
 }
 
 impl<S: Strategy> Rules for S {
@@ -126,6 +131,10 @@ impl<S: Strategy> Rules for S {
 
     fn selectable(&self) -> &'static [Selectable] {
         S::selectable()
+    }
+
+    fn table(&self) -> Table {
+        S::TABLE
     }
 }
 
