@@ -17,7 +17,7 @@ use crate::kubelet::docker::ImageSummary;
 use crate::kubelet::status::seconds;
 
 /// The Kubernetes version whose behaviour this kubelet follows.
-const VERSION: &str = "v1.37.0+reconcile";
+const VERSION: &str = concat!("v1.37.0+reconcile.", env!("CARGO_PKG_VERSION"));
 
 /// How the node is.
 pub struct Health {
