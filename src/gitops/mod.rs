@@ -10,7 +10,10 @@
 
 pub mod config;
 pub mod error;
+pub mod kinds;
+pub mod manifests;
 pub mod report;
+pub mod source;
 
 use std::sync::Arc;
 use std::time::Duration;

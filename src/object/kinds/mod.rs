@@ -1,5 +1,6 @@
 //! The rules of each kind: defaults, preparation, validation, selectable fields. One file or folder a kind; no names here.
 
+mod amounts;
 mod config_map;
 mod event;
 mod lease;
