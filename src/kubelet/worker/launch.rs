@@ -100,7 +100,7 @@ impl Worker {
                 *step = self.make(&round, launch, &ips).await;
             }
         }
-        self.finish(&round, launches, steps).await
+        self.finish(&round, launches, steps, &ips).await
     }
 
     /// `None` where that failed and is to be tried later.
@@ -267,7 +267,13 @@ impl Worker {
     }
 
     /// Starts what was created, pulls what is missing, remembers what failed.
-    async fn finish(&mut self, round: &Round<'_>, launches: Vec<Launch>, steps: Vec<Step>) -> Result<(), Error> {
+    async fn finish(
+        &mut self,
+        round: &Round<'_>,
+        launches: Vec<Launch>,
+        steps: Vec<Step>,
+        ips: &[String],
+    ) -> Result<(), Error> {
         let mut starting = Vec::new();
         for (launch, step) in launches.into_iter().zip(steps) {
             let Some(spec) = pod::container(round.pod, &launch.container) else { continue };
@@ -292,7 +298,7 @@ impl Worker {
         }
         let started = join_all(starting.iter().map(|(_, _, id, made)| self.start_created(id, made))).await;
         for ((launch, spec, _, _), result) in starting.iter().zip(started) {
-            self.started(round.pod, spec, launch, result)?;
+            self.started(round.pod, spec, launch, result, ips)?;
         }
         Ok(())
     }
@@ -319,6 +325,7 @@ impl Worker {
         spec: &Spec,
         launch: &Launch,
         result: Result<String, DockerError>,
+        ips: &[String],
     ) -> Result<(), Error> {
         let events = &self.context.events;
         let image = spec.image.as_deref().unwrap_or_default();
@@ -331,7 +338,7 @@ impl Worker {
         match result {
             Ok(id) => {
                 events.pod(pod, Some(&spec.name), Kind::Normal, "Started", format!("Started container {}", spec.name));
-                self.run_post_start(pod, spec, id);
+                self.run_post_start(pod, spec, id, ips.first().cloned());
                 Ok(())
             }
             Err(error @ DockerError::Unavailable(_)) => Err(error.into()),
@@ -343,19 +350,19 @@ impl Worker {
         }
     }
 
-    fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String) {
+    fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String, ip: Option<String>) {
         let Some(handler) = spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone()) else {
             return;
         };
         self.local.hooks.push(id.clone());
         let (context, pod, spec) = (self.context.clone(), pod.clone(), spec.clone());
         self.background.spawn(async move {
-            let sandbox_ip = context.host_ip.to_string();
+            let pod_ip = ip.unwrap_or_else(|| context.host_ip.to_string());
             let target = Target {
                 engine: &context.engine,
                 id: &id,
                 spec: Some(&spec),
-                pod_ip: &sandbox_ip,
+                pod_ip: &pod_ip,
             };
             if let Answer::Failure(reason) = hook(&target, &handler, POST_START_LIMIT).await {
                 let message = format!("PostStartHook failed: {reason}");
