@@ -103,7 +103,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             labels: labels::node(&config),
             allocatable: node::allocatable(&config, &machine),
             memory_bytes: machine.memory_bytes,
-            may_set_oom_score: true.into(),
+            may_lower_oom_score: true.into(),
             config,
             client,
             engine,

@@ -16,6 +16,7 @@ async fn output(cluster: &Cluster, name: &str, mut spec: Value, script: &str) ->
     spec["containers"][0]["command"] = json!(["sh", "-c", script]);
     cluster.create(name, spec).await;
     let pod = cluster.until(name, "it ended", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await;
+    assert_eq!(phase(&pod), "Succeeded", "{:#?}", pod.status);
     let id = container(&pod, 0)["containerID"].as_str().expect("an id").trim_start_matches("docker://").to_owned();
     docker::docker(&["logs", &id])
 }

@@ -50,7 +50,8 @@ async fn start(pki: &Pki) -> (Cluster, String) {
     loop {
         let node = api.get_opt(cluster.node()).await.expect("an answer");
         let endpoint = node.and_then(|node| node.status?.daemon_endpoints?.kubelet_endpoint);
-        if let Some(endpoint) = endpoint {
+        // A node that is new has the port 0 until its first status is written.
+        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.port > 0) {
             let url = format!("https://127.0.0.1:{}/containerLogs/default", endpoint.port);
             return (cluster, url);
         }

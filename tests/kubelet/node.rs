@@ -46,7 +46,14 @@ async fn a_node_registers_and_keeps_what_others_set() {
     assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], cluster.node());
     assert!(status["images"].as_array().is_some_and(|images| !images.is_empty()));
     let leases = Api::<Lease>::namespaced(cluster.client.clone(), "kube-node-lease");
-    let lease = leases.get(cluster.node()).await.expect("a lease").spec.expect("a spec");
+    let begun = Instant::now();
+    let lease = loop {
+        if let Some(lease) = leases.get_opt(cluster.node()).await.expect("an answer") {
+            break lease.spec.expect("a spec");
+        }
+        assert!(begun.elapsed() < PATIENCE, "the node has no lease");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
     assert_eq!(lease.holder_identity.as_deref(), Some(cluster.node()));
 
     let patch = json!({"metadata": {"labels": {"mine": "1"}}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});

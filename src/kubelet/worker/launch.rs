@@ -250,7 +250,6 @@ impl Worker {
             let hosts = files::hosts(&context.config, &self.uid).to_string_lossy().into_owned();
             add(&mut mounts, hosts, "/etc/hosts");
         }
-        let may_set = context.may_set_oom_score.load(Ordering::Relaxed);
         let material = Material {
             config: &context.config,
             pod: round.pod,
@@ -261,7 +260,8 @@ impl Worker {
             mounts,
             sandbox: &round.sandbox,
             message_file,
-            oom_memory_bytes: may_set.then_some(context.memory_bytes),
+            node_memory_bytes: context.memory_bytes,
+            may_lower_oom_score: context.may_lower_oom_score.load(Ordering::Relaxed),
         };
         make::container(material).map(Some)
     }
@@ -307,13 +307,15 @@ impl Worker {
     async fn start_created(&self, id: &str, spec: &CreateSpec) -> Result<String, DockerError> {
         let engine = &self.context.engine;
         match engine.start(id).await {
-            Err(DockerError::Refused(message)) if message.contains("oom_score_adj") => {
-                self.context.may_set_oom_score.store(false, Ordering::Relaxed);
+            // The runtime does not always say that this is why, so it is tried once without.
+            Err(DockerError::Refused(_)) if spec.resources.oom_score_adj < 0 => {
                 engine.remove(id).await?;
                 let mut spec = spec.clone();
-                spec.resources.oom_score_adj = None;
+                spec.resources.oom_score_adj = 0;
                 let id = engine.create(&spec).await?;
-                engine.start(&id).await.map(|()| id)
+                engine.start(&id).await?;
+                self.context.may_lower_oom_score.store(false, Ordering::Relaxed);
+                Ok(id)
             }
             result => result.map(|()| id.to_owned()),
         }
