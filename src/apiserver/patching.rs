@@ -101,7 +101,7 @@ async fn change(
     update(call.server, subject, Ownership::Track, write, |live| {
         let patched = match patch_type {
             Type::Json => patches::json(live, &patch)?,
-            Type::Merge | Type::Apply => patches::merge(live, &patch),
+            Type::Merge | Type::Apply => patches::merge(live, &patch)?,
             Type::Strategic => patches::strategic(kind, live, &patch)?,
         };
         warnings.clear();
