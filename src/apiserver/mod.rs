@@ -10,6 +10,7 @@ mod body;
 mod discovery;
 mod dispatch;
 mod error;
+mod event_expiry;
 mod eviction;
 mod health;
 mod logs;
@@ -18,6 +19,7 @@ mod namespaces;
 mod negotiate;
 mod openapi;
 mod patching;
+pub mod pki;
 mod priority;
 mod record;
 mod registry;
@@ -25,6 +27,7 @@ mod request;
 mod respond;
 mod reviews;
 mod select;
+mod serve;
 mod server;
 mod service_accounts;
 mod subresources;
@@ -42,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 pub use auth::User;
 pub use body::BODY_BYTES_MAX;
 pub use error::ApiError;
+use pki::{Credentials, Pki, PkiError, Subject};
+pub use serve::serve;
 use server::Server;
 pub use tokens::TokenKey;
 
@@ -60,8 +65,8 @@ pub struct Config {
     pub ca_certificate: String,
     /// Signs service account tokens; must stay the same over restarts.
     pub token_key: TokenKey,
-    /// Reaches kubelets; carries the client certificate that they ask for.
-    pub kubelet_client: reqwest::Client,
+    /// The client certificate that kubelets ask for.
+    pub kubelet_credentials: Option<Credentials>,
 }
 
 impl Config {
@@ -72,8 +77,22 @@ impl Config {
             shutdown: CancellationToken::new(),
             ca_certificate: String::new(),
             token_key: TokenKey::random(),
-            kubelet_client: reqwest::Client::new(),
+            kubelet_credentials: None,
         }
+    }
+
+    /// For a server of the cluster whose certificates these are.
+    ///
+    /// # Errors
+    /// Where a certificate cannot be made or kept.
+    pub fn with_pki(store: Arc<dyn Store>, pki: &Pki, shutdown: CancellationToken) -> Result<Self, PkiError> {
+        Ok(Self {
+            store,
+            shutdown,
+            ca_certificate: pki.ca_certificate().to_owned(),
+            token_key: pki.token_key(),
+            kubelet_credentials: Some(pki.client(Subject::KUBELET_CLIENT)?),
+        })
     }
 }
 
@@ -95,17 +114,21 @@ impl ApiServer {
             shutdown,
             ca_certificate,
             token_key,
-            kubelet_client,
+            kubelet_credentials,
         } = config;
+        let kubelets = pki::kubelet_client(kubelet_credentials.as_ref())
+            .map_err(|error| ApiError::Internal(error.to_string()))?;
         let server = Arc::new(Server {
             store,
             shutdown,
             ca_certificate,
             tokens: token_key,
-            kubelets: kubelet_client,
+            kubelets,
         });
         priority::bootstrap(&server).await?;
         namespaces::bootstrap(&server).await?;
+        // Ends at shutdown; what it does is tidying, so nobody waits for it.
+        tokio::spawn(event_expiry::run(server.clone()));
         Ok(Self { server })
     }
 
