@@ -1,4 +1,46 @@
-.PHONY: test
-test:
-	scripts/tools
-	cargo test
+# Two commands do everything: `make run` shows it working, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run build setup tools images test lint bench image clean-docker
+
+SOURCE ?= example-repo
+ARGS ?=
+# What the tests start pods from; made locally, never pulled.
+TEST_IMAGES := reconcile-test/busybox:1 reconcile-test/busybox:2
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
+
+run: ## Install what building needs, build, and run example-repo (SOURCE=dir and ARGS="--flags" change what)
+	@scripts/docker-answers
+	@$(MAKE) --no-print-directory build
+	@scripts/images $(SOURCE)
+	@exec "$$(scripts/binary release)" $(SOURCE) $(ARGS)
+
+build: setup ## The release binary
+	cargo build --release --locked
+
+setup: ## Only install what building needs
+	@scripts/setup
+
+tools: ## Unpack etcd, kubectl 1.20, a registry and busybox into .tools (nothing is installed)
+	@scripts/tools
+
+images: tools ## Make the images that the tests start pods from
+	@scripts/images --local $(TEST_IMAGES)
+
+test: setup images ## Every test: real etcd, Docker, git, kubectl and registry (ARGS="filter" for some of them)
+	@scripts/test $(ARGS)
+
+lint: setup ## Formatting and clippy, warnings as errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+bench: setup images ## Benchmarks against `docker run` in the same run, as a table
+	cargo bench --locked --bench pipeline -- $(ARGS)
+
+image: build ## The container image, as reconcile:latest
+	@scripts/container-image reconcile:latest "$$(scripts/binary release)"
+
+clean-docker: ## Remove what tests that were killed left in Docker, and nothing else
+	@scripts/clean-docker

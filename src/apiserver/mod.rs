@@ -1,1 +1,122 @@
 //! HTTP over a store: generic verbs, watch, discovery, subresources. The only part that touches the store.
+//!
+//! A request goes `serve` (TLS, who is it) → `dispatch` (which path) → `auth` (may they) → `verbs` or `subresources` →
+//! `registry` (the kind's rules, one compare-and-swap) → the store; answers take the shape that `negotiate` finds.
+
+mod admission;
+mod auth;
+mod binding;
+mod body;
+mod discovery;
+mod dispatch;
+mod error;
+mod eviction;
+mod health;
+mod logs;
+mod loose;
+mod namespaces;
+mod negotiate;
+mod openapi;
+mod patching;
+mod priority;
+mod record;
+mod registry;
+mod request;
+mod respond;
+mod reviews;
+mod select;
+mod server;
+mod service_accounts;
+mod subresources;
+mod token_request;
+mod tokens;
+mod validation;
+mod verbs;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::User;
+pub use body::BODY_BYTES_MAX;
+pub use error::ApiError;
+use server::Server;
+pub use tokens::TokenKey;
+
+use crate::store::Store;
+
+/// The field manager of objects that the server makes by itself.
+const MANAGER: &str = "reconcile-apiserver";
+
+/// What an API server needs.
+pub struct Config {
+    /// Where everything lies.
+    pub store: Arc<dyn Store>,
+    /// Ends background tasks, open watches and log streams.
+    pub shutdown: CancellationToken,
+    /// The cluster CA's certificate (PEM), which pods get with their service account's token.
+    pub ca_certificate: String,
+    /// Signs service account tokens; must stay the same over restarts.
+    pub token_key: TokenKey,
+    /// Reaches kubelets; carries the client certificate that they ask for.
+    pub kubelet_client: reqwest::Client,
+}
+
+impl Config {
+    /// For a server without TLS of its own: no CA, a token key that dies with the process, no client certificate.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            shutdown: CancellationToken::new(),
+            ca_certificate: String::new(),
+            token_key: TokenKey::random(),
+            kubelet_client: reqwest::Client::new(),
+        }
+    }
+}
+
+/// A running API server, without a listener of its own.
+#[derive(Clone)]
+pub struct ApiServer {
+    server: Arc<Server>,
+}
+
+impl ApiServer {
+    /// Starts a server over a store and makes what every cluster has: namespaces with their service accounts, and
+    /// priority classes.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn start(config: Config) -> Result<Self, ApiError> {
+        let Config {
+            store,
+            shutdown,
+            ca_certificate,
+            token_key,
+            kubelet_client,
+        } = config;
+        let server = Arc::new(Server {
+            store,
+            shutdown,
+            ca_certificate,
+            tokens: token_key,
+            kubelets: kubelet_client,
+        });
+        priority::bootstrap(&server).await?;
+        namespaces::bootstrap(&server).await?;
+        Ok(Self { server })
+    }
+
+    /// Everything that is served. A request's `User` extension says who asks; without one, a service account's bearer
+    /// token does, or the request is refused.
+    pub fn router(&self) -> Router {
+        dispatch::router(self.server.clone())
+    }
+
+    /// As [`router`](Self::router), every request being made by that user: for components in the same process.
+    pub fn router_as(&self, user: User) -> Router {
+        self.router().layer(axum::Extension(user))
+    }
+}

@@ -1,13 +1,19 @@
 //! What an object is: kinds, defaults, validation, selectors, patches, tables. Pure: no I/O, no clock.
 
+mod codec;
 pub mod field_error;
+mod format;
 pub mod kind;
+mod kinds;
 pub mod managed;
+mod metadata;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod table;
+pub mod taint;
 
 pub use field_error::{FieldError, FieldErrorKind};
 pub use kind::Kind;
+pub use kinds::{node, pod};

@@ -6,6 +6,8 @@
 
 mod embedded;
 mod etcd;
+mod feed;
+mod watch;
 
 use std::pin::Pin;
 
@@ -13,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, OpenError};
 pub use etcd::Etcd;
 
 /// Counts the writes of a whole store; the first write makes revision 1 or later, 0 is never written.
@@ -144,9 +146,12 @@ pub trait Store: Send + Sync + 'static {
     async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, StoreError>;
 
     /// Every change under `prefix` whose revision is `from` or later: first those already made, then
-    /// live ones, no gap between. `from` may be one past the newest revision, or further.
+    /// live ones, no gap between. `from` may be one past the newest revision, or further. A past that
+    /// is no longer kept is the stream's first item. The stream outlives the call, not the store.
     async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream, StoreError>;
 
-    /// Forgets the history before `at`; current values stay.
+    /// Forgets the history up to `at`: from then on the oldest list is that at `at` and the oldest
+    /// watch that from `at + 1`. Current values stay. [`StoreError::Compacted`] where that is done
+    /// already, [`StoreError::Future`] where `at` lies ahead.
     async fn compact(&self, at: Revision) -> Result<(), StoreError>;
 }

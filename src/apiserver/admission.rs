@@ -1,0 +1,93 @@
+//! What a new object needs from the rest of the cluster: its namespace, its priority class, its service account.
+//! Reads the store and hands what it finds to the pure rules of `object`.
+
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::registry;
+use super::server::Server;
+use super::{namespaces, priority, service_accounts};
+use crate::object::Kind;
+
+/// Refuses to put something into a namespace that is missing or on its way out.
+///
+/// # Errors
+/// 404 or 403.
+pub async fn namespace_takes_objects(
+    server: &Server,
+    kind: &Kind,
+    namespace: Option<&str>,
+    object: &Value,
+) -> Result<(), ApiError> {
+    let Some(namespace) = namespace.filter(|_| kind.namespaced) else {
+        return Ok(());
+    };
+    let holder = registry::read(server, namespaces::kind()?, None, namespace).await?;
+    if !registry::is_deleting(&holder.object) {
+        return Ok(());
+    }
+    Err(ApiError::Forbidden {
+        resource: kind.into(),
+        name: registry::text(object, "/metadata/name").to_owned(),
+        reason: format!("unable to create new content in namespace {namespace} because it is being terminated"),
+        cause: Some([
+            "NamespaceTerminating".to_owned(),
+            format!("namespace {namespace} is being terminated"),
+            "metadata.namespace".to_owned(),
+        ]),
+    })
+}
+
+/// Adds to a new object what its surroundings decide.
+///
+/// # Errors
+/// 403 where they refuse it.
+pub async fn admit_create(
+    server: &Server,
+    kind: &Kind,
+    namespace: Option<&str>,
+    object: &mut Value,
+    dry_run: bool,
+) -> Result<(), ApiError> {
+    match (kind.group, kind.kind, namespace) {
+        ("", "Pod", Some(namespace)) => {
+            priority::admit(server, kind, object).await?;
+            service_accounts::admit(server, kind, namespace, object, dry_run).await
+        }
+        ("", "Node", _) => {
+            taint_new_node(object);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What follows the creation of an object.
+///
+/// # Errors
+/// Where what belongs to it could not be made; the next start makes up for it.
+pub async fn after_create(server: &Server, kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    if (kind.group, kind.kind) == ("", "Namespace") {
+        let name = registry::text(object, "/metadata/name");
+        service_accounts::ensure_default(server, name).await?;
+    }
+    Ok(())
+}
+
+/// Keeps pods off a node until it has said that it is ready.
+fn taint_new_node(node: &mut Value) {
+    const NOT_READY: &str = "node.kubernetes.io/not-ready";
+    if !node["spec"].is_object() {
+        node["spec"] = json!({});
+    }
+    if !node["spec"]["taints"].is_array() {
+        node["spec"]["taints"] = json!([]);
+    }
+    if let Some(taints) = node["spec"]["taints"].as_array_mut()
+        && !taints
+            .iter()
+            .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
+    {
+        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    }
+}

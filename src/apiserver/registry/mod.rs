@@ -1,0 +1,158 @@
+//! Objects in the store: reading, and writing by compare-and-swap with a kind's rules. Never knows HTTP.
+
+pub mod create;
+pub mod delete;
+pub mod list;
+pub mod update;
+
+use serde_json::Value;
+
+use super::error::ApiError;
+use super::record::{self, Stored};
+use super::server::Server;
+use crate::object::Kind;
+use crate::object::managed::Writer;
+use crate::store::StoreError;
+
+/// How often a write that names no resourceVersion is decided anew when others write meanwhile. Each round means that
+/// somebody else's write succeeded, so only a crowd on one object can use this up.
+const SWAP_ROUNDS_MAX: usize = 64;
+
+/// How a write is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// The field manager.
+    pub manager: &'a str,
+    /// `status` or empty.
+    pub subresource: &'a str,
+    /// RFC 3339.
+    pub now: &'a str,
+    /// Whether to go through everything but the write.
+    pub dry_run: bool,
+}
+
+impl<'a> Write<'a> {
+    /// As `managedFields` records it.
+    pub fn writer(&self) -> Writer<'a> {
+        Writer {
+            manager: self.manager,
+            subresource: self.subresource,
+            now: self.now,
+        }
+    }
+}
+
+/// What is to become of an object.
+pub enum Decision {
+    /// Nothing; it stays as it is.
+    Keep,
+    /// Write this in its place.
+    Write(Value),
+    /// Remove it; this is its last state, as the client shall see it.
+    Remove(Value),
+}
+
+/// What became of an object.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its state now, or its last one.
+    pub object: Value,
+    /// Whether it is gone.
+    pub removed: bool,
+}
+
+/// Reads one object.
+///
+/// # Errors
+/// 404, or the store's failure.
+pub async fn read(server: &Server, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Stored, ApiError> {
+    find(server, kind, namespace, name)
+        .await?
+        .ok_or_else(|| ApiError::not_found(kind, name))
+}
+
+/// Reads one object that may be missing.
+///
+/// # Errors
+/// The store's failure.
+pub async fn find(
+    server: &Server,
+    kind: &Kind,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<Stored>, ApiError> {
+    let (pair, _) = server.store.get(&record::key(kind, namespace, name)).await?;
+    pair.as_ref().map(record::decode).transpose()
+}
+
+/// Reads an object, lets `decide` say what becomes of it, and does that by compare-and-swap; on a conflict `decide` is
+/// asked again with what is there then.
+///
+/// # Errors
+/// What `decide` says; 404; 409 where others write without end.
+pub async fn swap(
+    server: &Server,
+    kind: &Kind,
+    namespace: Option<&str>,
+    name: &str,
+    dry_run: bool,
+    mut decide: impl FnMut(&Stored) -> Result<Decision, ApiError>,
+) -> Result<Outcome, ApiError> {
+    let key = record::key(kind, namespace, name);
+    let mut live = read(server, kind, namespace, name).await?;
+    for _ in 0..SWAP_ROUNDS_MAX {
+        let decision = decide(&live)?;
+        let written = match decision {
+            Decision::Keep => {
+                return Ok(Outcome {
+                    object: live.object,
+                    removed: false,
+                });
+            }
+            Decision::Write(object) | Decision::Remove(object) if dry_run => {
+                return Ok(Outcome { object, removed: false });
+            }
+            Decision::Write(mut object) => {
+                match server.store.update(&key, record::encode(&object)?, live.revision).await {
+                    Ok(revision) => {
+                        record::set_revision(&mut object, revision);
+                        Ok(Outcome { object, removed: false })
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Decision::Remove(object) => server
+                .store
+                .delete(&key, live.revision)
+                .await
+                .map(|_| Outcome { object, removed: true }),
+        };
+        match written {
+            Ok(outcome) => return Ok(outcome),
+            Err(StoreError::Conflict { current: Some(pair) }) => live = record::decode(&pair)?,
+            Err(StoreError::Conflict { current: None }) => return Err(ApiError::not_found(kind, name)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ApiError::modified(kind, name))
+}
+
+/// A text at a JSON pointer; empty where it is missing.
+pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a list at a JSON pointer has no items, or is missing.
+pub fn is_empty_list(object: &Value, pointer: &str) -> bool {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .is_none_or(Vec::is_empty)
+}
+
+/// Whether the object is being deleted.
+pub fn is_deleting(object: &Value) -> bool {
+    object
+        .pointer("/metadata/deletionTimestamp")
+        .is_some_and(|time| !time.is_null())
+}

@@ -1,0 +1,217 @@
+//! Each namespace's `default` service account, the Secret with an account's token, and what a pod gets of them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::registry::{self, Decision, Write, create, find};
+use super::server::{Server, now};
+use super::tokens::Claims;
+use crate::object::Kind;
+
+/// Where a pod finds its token.
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Type of the Secret that holds a token.
+const SECRET_TYPE: &str = "kubernetes.io/service-account-token";
+/// The account of pods that name none.
+const DEFAULT: &str = "default";
+
+/// The row of service accounts.
+pub fn kind() -> Result<&'static Kind, ApiError> {
+    Kind::find("", "v1", "serviceaccounts")
+        .ok_or_else(|| ApiError::Internal("service accounts are not served".to_owned()))
+}
+
+/// The row of secrets.
+pub fn secrets() -> Result<&'static Kind, ApiError> {
+    Kind::find("", "v1", "secrets").ok_or_else(|| ApiError::Internal("secrets are not served".to_owned()))
+}
+
+/// Makes a namespace's `default` account and its token where they are missing.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn ensure_default(server: &Server, namespace: &str) -> Result<(), ApiError> {
+    if find(server, kind()?, Some(namespace), DEFAULT).await?.is_none() {
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": DEFAULT},
+            "secrets": [{"name": secret_name(DEFAULT)}],
+        });
+        let now = now();
+        let write = Write {
+            manager: super::MANAGER,
+            subresource: "",
+            now: &now,
+            dry_run: false,
+        };
+        // Boxed because creating an object may in turn make what belongs to it.
+        match Box::pin(create::create(server, kind()?, Some(namespace), account, write)).await {
+            Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    ensure_token(server, namespace, DEFAULT).await.map(drop)
+}
+
+fn secret_name(account: &str) -> String {
+    create::generated(&format!("{account}-token-"))
+}
+
+/// The name of the Secret with the account's token, which is made where it is missing.
+async fn ensure_token(server: &Server, namespace: &str, name: &str) -> Result<String, ApiError> {
+    let mut account = registry::read(server, kind()?, Some(namespace), name).await?.object;
+    if token_secret_of(&account).is_none() {
+        let fresh = secret_name(name);
+        let outcome = registry::swap(server, kind()?, Some(namespace), name, false, |live| {
+            if token_secret_of(&live.object).is_some() {
+                return Ok(Decision::Keep);
+            }
+            let mut object = live.object.clone();
+            if !object["secrets"].is_array() {
+                object["secrets"] = json!([]);
+            }
+            if let Some(list) = object["secrets"].as_array_mut() {
+                list.push(json!({"name": fresh}));
+            }
+            Ok(Decision::Write(object))
+        })
+        .await?;
+        account = outcome.object;
+    }
+    let secret = token_secret_of(&account).unwrap_or_default().to_owned();
+    if find(server, secrets()?, Some(namespace), &secret).await?.is_none() {
+        create_secret(server, namespace, &account, &secret).await?;
+    }
+    Ok(secret)
+}
+
+/// The Secret of an account that by its name holds a token.
+fn token_secret_of(account: &Value) -> Option<&str> {
+    let prefix = format!("{}-token-", registry::text(account, "/metadata/name"));
+    account["secrets"]
+        .as_array()?
+        .iter()
+        .filter_map(|secret| secret["name"].as_str())
+        .find(|name| name.starts_with(&prefix))
+}
+
+async fn create_secret(server: &Server, namespace: &str, account: &Value, secret: &str) -> Result<(), ApiError> {
+    let (name, uid) = (
+        registry::text(account, "/metadata/name"),
+        registry::text(account, "/metadata/uid"),
+    );
+    let token = server.tokens.sign(&Claims {
+        namespace: namespace.to_owned(),
+        service_account: name.to_owned(),
+        uid: uid.to_owned(),
+        secret: Some(secret.to_owned()),
+        expires: None,
+    });
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
+        "metadata": {
+            "name": secret,
+            "annotations": {
+                "kubernetes.io/service-account.name": name,
+                "kubernetes.io/service-account.uid": uid,
+            },
+        },
+        "data": {
+            "ca.crt": STANDARD.encode(&server.ca_certificate),
+            "namespace": STANDARD.encode(namespace),
+            "token": STANDARD.encode(token),
+        },
+    });
+    let now = now();
+    let write = Write {
+        manager: super::MANAGER,
+        subresource: "",
+        now: &now,
+        dry_run: false,
+    };
+    match Box::pin(create::create(server, secrets()?, Some(namespace), object, write)).await {
+        Ok(_) | Err(ApiError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a new pod its account and mounts the account's token.
+///
+/// # Errors
+/// 403 where the account does not exist.
+pub async fn admit(
+    server: &Server,
+    pods: &Kind,
+    namespace: &str,
+    pod: &mut Value,
+    dry_run: bool,
+) -> Result<(), ApiError> {
+    let name = match registry::text(pod, "/spec/serviceAccountName") {
+        "" => DEFAULT.to_owned(),
+        name => name.to_owned(),
+    };
+    pod["spec"]["serviceAccountName"] = json!(name);
+    pod["spec"]["serviceAccount"] = json!(name);
+    let mut account = find(server, kind()?, Some(namespace), &name).await?;
+    if account.is_none() && name == DEFAULT && !dry_run {
+        ensure_default(server, namespace).await?;
+        account = find(server, kind()?, Some(namespace), &name).await?;
+    }
+    let Some(account) = account else {
+        return Err(ApiError::forbidden(
+            pods,
+            registry::text(pod, "/metadata/name"),
+            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"),
+        ));
+    };
+    if registry::is_empty_list(pod, "/spec/imagePullSecrets")
+        && !registry::is_empty_list(&account.object, "/imagePullSecrets")
+    {
+        pod["spec"]["imagePullSecrets"] = account.object["imagePullSecrets"].clone();
+    }
+    let wanted = pod["spec"]["automountServiceAccountToken"].as_bool();
+    let offered = account.object["automountServiceAccountToken"].as_bool();
+    if !wanted.or(offered).unwrap_or(true) {
+        return Ok(());
+    }
+    let secret = match token_secret_of(&account.object) {
+        Some(secret) => secret.to_owned(),
+        None if dry_run => secret_name(&name),
+        None => ensure_token(server, namespace, &name).await?,
+    };
+    mount_token(pod, &secret);
+    Ok(())
+}
+
+/// Mounts a token's Secret into every container that mounts nothing there itself.
+fn mount_token(pod: &mut Value, secret: &str) {
+    let Some(spec) = pod["spec"].as_object_mut() else {
+        return;
+    };
+    let mut mounted = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if !container["volumeMounts"].is_array() {
+                container["volumeMounts"] = json!([]);
+            }
+            let Some(mounts) = container["volumeMounts"].as_array_mut() else {
+                continue;
+            };
+            if mounts.iter().any(|mount| mount["mountPath"] == MOUNT_PATH) {
+                continue;
+            }
+            mounts.push(json!({"name": secret, "readOnly": true, "mountPath": MOUNT_PATH}));
+            mounted = true;
+        }
+    }
+    if !mounted {
+        return;
+    }
+    let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
+    if let Some(volumes) = volumes.as_array_mut()
+        && !volumes.iter().any(|volume| volume["name"] == secret)
+    {
+        volumes.push(json!({"name": secret, "secret": {"secretName": secret, "defaultMode": 0o644}}));
+    }
+}

@@ -1,0 +1,86 @@
+//! Names the types that documents and merging rules are made from. Never looks inside them.
+
+use k8s_openapi::Resource;
+use k8s_openapi::api::{apps, batch, coordination, core, scheduling};
+use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value};
+
+use super::super::Kind;
+
+/// A type with a schema: a kind, or what requests and answers are made of.
+pub(super) struct Root {
+    /// API group, empty for core.
+    pub group: &'static str,
+    /// API version.
+    pub version: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// The definition's name, e.g. `io.k8s.api.core.v1.Pod`.
+    pub definition: fn() -> String,
+    add: fn(&mut SchemaGenerator),
+}
+
+/// Kinds; those not served yet cost nothing but their row.
+pub(super) static KINDS: &[Root] = &[
+    root::<core::v1::ConfigMap>(),
+    root::<core::v1::Event>(),
+    root::<core::v1::Namespace>(),
+    root::<core::v1::Node>(),
+    root::<core::v1::Pod>(),
+    root::<core::v1::Secret>(),
+    root::<core::v1::ServiceAccount>(),
+    root::<coordination::v1::Lease>(),
+    root::<scheduling::v1::PriorityClass>(),
+    root::<apps::v1::DaemonSet>(),
+    root::<apps::v1::Deployment>(),
+    root::<apps::v1::ReplicaSet>(),
+    root::<apps::v1::StatefulSet>(),
+    root::<batch::v1::CronJob>(),
+    root::<batch::v1::Job>(),
+];
+
+/// What requests and answers of any kind carry.
+static SHARED: &[fn(&mut SchemaGenerator)] = &[
+    add::<meta::v1::DeleteOptions>,
+    add::<meta::v1::ListMeta>,
+    add::<meta::v1::Patch>,
+    add::<meta::v1::Status>,
+];
+
+const fn root<T: Resource + JsonSchema>() -> Root {
+    Root {
+        group: T::GROUP,
+        version: T::VERSION,
+        kind: T::KIND,
+        definition: name::<T>,
+        add: add::<T>,
+    }
+}
+
+fn name<T: JsonSchema>() -> String {
+    T::schema_name().into_owned()
+}
+
+fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<T>();
+}
+
+/// The type of a kind.
+pub(super) fn of(kind: &Kind) -> Option<&'static Root> {
+    KINDS
+        .iter()
+        .find(|root| root.group == kind.group && root.version == kind.version && root.kind == kind.kind)
+}
+
+/// The JSON schemas of these types, and with `shared` those of requests and answers, and of everything they refer to.
+pub(super) fn schemas<'a>(roots: impl Iterator<Item = &'a Root>, shared: bool) -> Map<String, Value> {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    for root in roots {
+        (root.add)(&mut generator);
+    }
+    if shared {
+        SHARED.iter().for_each(|add| add(&mut generator));
+    }
+    generator.take_definitions(false)
+}

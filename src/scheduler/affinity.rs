@@ -1,0 +1,118 @@
+//! Terms that name pods: who is meant, and where "near" ends. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, WeightedPodAffinityTerm};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Expression, Selector, SelectorExt};
+
+use super::pod::PodInfo;
+
+/// Labels by namespace: what a namespace selector is asked of.
+pub type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
+
+/// A pod's wishes about other pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodTerms {
+    /// Pods that must be near.
+    pub near: Vec<Term>,
+    /// Pods that must not be near.
+    pub away: Vec<Term>,
+    /// Pods that should be near, and how much that weighs; negative for those that should not be.
+    pub preferred: Vec<(i64, Term)>,
+}
+
+/// Which pods are meant and how near is near.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    namespaces: Vec<String>,
+    namespace_selector: Option<Selector>,
+    /// `None` selects no pod at all.
+    selector: Option<Selector>,
+    /// Nodes with the same value of this label are near each other.
+    pub topology_key: String,
+}
+
+impl PodTerms {
+    /// The terms of a pod with these labels in that namespace; `None` where it has none.
+    pub fn read(affinity: &Affinity, namespace: &str, labels: &BTreeMap<String, String>) -> Option<Self> {
+        let term = |term: &PodAffinityTerm| Term::read(term, namespace, labels);
+        let required = |terms: Option<&Vec<PodAffinityTerm>>| terms.into_iter().flatten().map(term).collect();
+        let near = affinity.pod_affinity.as_ref();
+        let away = affinity.pod_anti_affinity.as_ref();
+        let mut preferred = Vec::new();
+        let mut prefer = |terms: Option<&Vec<WeightedPodAffinityTerm>>, sign: i64| {
+            for weighted in terms.into_iter().flatten() {
+                preferred.push((sign * i64::from(weighted.weight), term(&weighted.pod_affinity_term)));
+            }
+        };
+        prefer(
+            near.and_then(|near| near.preferred_during_scheduling_ignored_during_execution.as_ref()),
+            1,
+        );
+        prefer(
+            away.and_then(|away| away.preferred_during_scheduling_ignored_during_execution.as_ref()),
+            -1,
+        );
+        let terms = Self {
+            near: required(near.and_then(|near| near.required_during_scheduling_ignored_during_execution.as_ref())),
+            away: required(away.and_then(|away| away.required_during_scheduling_ignored_during_execution.as_ref())),
+            preferred,
+        };
+        (terms != Self::default()).then_some(terms)
+    }
+}
+
+impl Term {
+    fn read(term: &PodAffinityTerm, namespace: &str, labels: &BTreeMap<String, String>) -> Self {
+        let mut namespaces = term.namespaces.clone().unwrap_or_default();
+        if namespaces.is_empty() && term.namespace_selector.is_none() {
+            namespaces.push(namespace.to_owned());
+        }
+        let mut selector = term.label_selector.as_ref().and_then(selector);
+        if let Some(selector) = &mut selector {
+            let values = |keys: &Option<Vec<String>>| {
+                let keys = keys.iter().flatten();
+                keys.filter_map(|key| Some((key.clone(), labels.get(key)?.clone())))
+                    .collect::<Vec<_>>()
+            };
+            selector.extend(
+                values(&term.match_label_keys)
+                    .into_iter()
+                    .map(|(key, value)| Expression::Equal(key, value)),
+            );
+            let mismatch = values(&term.mismatch_label_keys).into_iter();
+            selector.extend(mismatch.map(|(key, value)| Expression::NotEqual(key, value)));
+        }
+        Self {
+            namespaces,
+            namespace_selector: term.namespace_selector.as_ref().and_then(self::selector),
+            selector,
+            topology_key: term.topology_key.clone(),
+        }
+    }
+
+    /// Whether this pod is meant.
+    pub fn matches(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
+        self.matches_namespace(&pod.namespace, namespaces)
+            && self
+                .selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(&pod.labels))
+    }
+
+    fn matches_namespace(&self, namespace: &str, namespaces: &Namespaces) -> bool {
+        if self.namespaces.iter().any(|name| name == namespace) {
+            return true;
+        }
+        let Some(selector) = &self.namespace_selector else {
+            return false;
+        };
+        selector.selects_all() || namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
+    }
+}
+
+/// A label selector made ready; one that cannot be read selects nothing, as the API refuses those.
+pub fn selector(selector: &LabelSelector) -> Option<Selector> {
+    selector.clone().try_into().ok()
+}

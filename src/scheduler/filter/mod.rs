@@ -1,0 +1,61 @@
+//! Which nodes a pod fits on, one file a rule. Pure.
+//!
+//! A rule looks once at the pod and the cluster and says whether it applies to this pod at all; if it does, it
+//! hands back the check to run on each node, with whatever it counted up beforehand.
+
+mod host_ports;
+mod node_affinity;
+mod node_name;
+mod pod_affinity;
+mod resources;
+mod spread;
+mod taints;
+mod unschedulable;
+
+use super::pod::PendingPod;
+use super::refusal::Refusal;
+use super::snapshot::{NodeInfo, Snapshot};
+
+pub use node_affinity::{required_affinity_matches, term_matches};
+pub use spread::{Constraint, constraints};
+
+/// Whether a node takes the pod, or every reason of this rule why not.
+pub type Verdict = Result<(), Vec<Refusal>>;
+/// A rule made ready for one pod.
+pub type Check<'a> = Box<dyn Fn(&NodeInfo) -> Verdict + 'a>;
+/// A rule: `None` where it has nothing to say about this pod.
+type Rule = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Option<Check<'a>>;
+
+/// Every rule, in kube-scheduler's order: the first that refuses a node gives that node's reasons.
+const RULES: &[Rule] = &[
+    unschedulable::check,
+    node_name::check,
+    taints::check,
+    node_affinity::check,
+    host_ports::check,
+    resources::check,
+    spread::check,
+    pod_affinity::check,
+];
+
+/// The rules that apply to one pod, made ready.
+pub struct Filters<'a>(Vec<Check<'a>>);
+
+impl<'a> Filters<'a> {
+    /// Makes the rules ready for this pod in this cluster.
+    pub fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
+        Self(RULES.iter().filter_map(|rule| rule(pod, snapshot)).collect())
+    }
+
+    /// Asks every rule about this node, up to the first that refuses.
+    ///
+    /// # Errors
+    /// The reasons of that rule.
+    pub fn check(&self, node: &NodeInfo) -> Verdict {
+        self.0.iter().try_for_each(|check| check(node))
+    }
+}
+
+fn refuse_unless(fits: bool, refusal: Refusal) -> Verdict {
+    if fits { Ok(()) } else { Err(vec![refusal]) }
+}

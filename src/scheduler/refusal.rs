@@ -1,0 +1,65 @@
+//! Why a node does not take a pod, in kube-scheduler's words.
+
+use std::fmt;
+
+/// One reason of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The pod asks for another node by name.
+    NodeName,
+    /// The node is cordoned.
+    Unschedulable,
+    /// The first taint that the pod does not tolerate.
+    Taint {
+        /// The taint's key.
+        key: String,
+        /// Its value, empty where it has none.
+        value: String,
+    },
+    /// The node selector or the required node affinity.
+    NodeAffinity,
+    /// A host port is taken.
+    HostPorts,
+    /// The node runs as many pods as it may.
+    TooManyPods,
+    /// There is less left than the pod asks for.
+    Insufficient {
+        /// The resource's name.
+        resource: String,
+        /// What the pod asks for (CPU in thousandths).
+        needed: i64,
+        /// What the node has left.
+        free: i64,
+    },
+    /// The node lacks the label that pods are to be spread by.
+    SpreadLabel,
+    /// The pods would be spread too unevenly.
+    Spread,
+    /// No pod that this one wants near is there.
+    PodAffinity,
+    /// A pod that this one wants away from is there.
+    PodAntiAffinity,
+    /// A pod there wants away from this one.
+    ExistingAntiAffinity,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NodeName => "node(s) didn't match the requested node name",
+            Self::Unschedulable => "node(s) were unschedulable",
+            Self::Taint { key, value } => {
+                return write!(formatter, "node(s) had untolerated taint {{{key}: {value}}}");
+            }
+            Self::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
+            Self::HostPorts => "node(s) didn't have free ports for the requested pod ports",
+            Self::TooManyPods => "Too many pods",
+            Self::Insufficient { resource, .. } => return write!(formatter, "Insufficient {resource}"),
+            Self::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
+            Self::Spread => "node(s) didn't match pod topology spread constraints",
+            Self::PodAffinity => "node(s) didn't match pod affinity rules",
+            Self::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
+            Self::ExistingAntiAffinity => "node(s) didn't satisfy existing pods anti-affinity rules",
+        })
+    }
+}

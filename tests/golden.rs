@@ -1,1 +1,0 @@
-//! A real Kubernetes' recorded answers.

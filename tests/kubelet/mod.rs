@@ -1,0 +1,4 @@
+//! Pods on a real Docker, by a kubelet and an API server in this process.
+
+mod harness;
+mod lifecycle;

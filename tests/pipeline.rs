@@ -1,1 +1,0 @@
-//! The whole way: a commit becomes running containers.

@@ -1,0 +1,12 @@
+//! The whole way, as a person uses it: the built binary, real git, Docker, etcd and kubectl.
+
+mod bad_input;
+mod container;
+mod dry_run;
+mod follow;
+mod killed;
+mod lifecycle;
+mod manifest;
+mod nodes;
+mod source;
+mod transcript;
