@@ -96,7 +96,7 @@ pub struct RunArgs {
     #[arg(long, env = "RECONCILE_NO_PRUNE")]
     pub no_prune: bool,
 
-    /// Where the node serves container logs to the API server; port 0 takes a free one
+    /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -233,7 +233,7 @@ pub struct KubeletArgs {
     /// The API server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// Where to serve container logs to the API server; port 0 takes a free one
+    /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
     #[arg(
         long,
         value_name = "ADDRESS:PORT",

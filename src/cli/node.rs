@@ -44,6 +44,8 @@ pub fn config(args: &NodeArgs, data: &DataDir, bind: SocketAddr, client_ca: Opti
     config.docker_host.clone_from(&args.docker_host);
     config.pause_image.clone_from(&args.pause_image);
     config.bind = bind;
+    // The API server reads logs at the node's address, so one that is listened on alone must be that.
+    config.node_ip = Some(bind.ip()).filter(|address| !address.is_unspecified());
     config.client_ca = client_ca;
     Ok(config)
 }
