@@ -7,7 +7,13 @@ mod messages;
 
 use prost::Message;
 
-/// The document that [`super::v2`] makes, as `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`.
+/// What clients accept the protobuf form as.
+pub const V2_PROTOBUF_ACCEPT: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// What the answer is to say it is. An `@` is not allowed in a media type, and old clients fail on it.
+pub const V2_PROTOBUF_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// The document that [`super::v2`] makes, in protobuf.
 pub fn v2_protobuf() -> Vec<u8> {
     convert::document(&super::v2()).encode_to_vec()
 }

@@ -14,7 +14,7 @@ pub(crate) mod types;
 
 use serde_json::Value;
 
-pub use self::gnostic::v2_protobuf;
+pub use self::gnostic::{V2_PROTOBUF_ACCEPT, V2_PROTOBUF_TYPE, v2_protobuf};
 use super::Kind;
 
 /// The OpenAPI v3 document of one group and version; null where nothing of it is served.
