@@ -43,10 +43,16 @@ async fn a_killed_kubelet_adopts_what_it_finds() {
     for name in &names {
         cluster.until_ready(name).await;
     }
-    let mut pods = docker::running(cluster.node()).into_iter().map(|container| container.pod).collect::<Vec<_>>();
+    let mut pods = docker::running(cluster.node())
+        .into_iter()
+        .map(|container| container.pod)
+        .collect::<Vec<_>>();
     pods.sort();
     assert_eq!(pods, names, "each runs once");
-    assert!(restarts(&cluster, &names).await.values().all(|count| *count == 0), "nothing ended, so nothing restarted");
+    assert!(
+        restarts(&cluster, &names).await.values().all(|count| *count == 0),
+        "nothing ended, so nothing restarted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,19 +71,26 @@ async fn a_stopped_kubelet_leaves_everything_running() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_loop_keeps_its_count_and_pace_over_restarts() {
     let mut cluster = Cluster::start().await;
-    cluster.create("web", json!({"containers": [shell("c", "exit 1")]})).await;
-    let backing_off = |pod: &k8s_openapi::api::core::v1::Pod| {
-        container(pod, 0)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    };
+    cluster
+        .create("web", json!({"containers": [shell("c", "exit 1")]}))
+        .await;
+    let backing_off =
+        |pod: &k8s_openapi::api::core::v1::Pod| container(pod, 0)["state"]["waiting"]["reason"] == "CrashLoopBackOff";
     let before = cluster.until("web", "it backs off", backing_off).await;
     cluster.kill_kubelet().await;
     cluster.start_kubelet();
     let lines = || docker::containers(cluster.node()).len();
     let made = lines();
     stays("the back-off holds", Duration::from_secs(3), || {
-        if lines() == made { Ok(()) } else { Err("another container was made".to_owned()) }
+        if lines() == made {
+            Ok(())
+        } else {
+            Err("another container was made".to_owned())
+        }
     });
-    let after = cluster.until("web", "it is tried again", |pod| container(pod, 0)["restartCount"] == 2).await;
+    let after = cluster
+        .until("web", "it is tried again", |pod| container(pod, 0)["restartCount"] == 2)
+        .await;
     assert_eq!(container(&before, 0)["restartCount"], 1);
     assert_eq!(after.metadata.uid, before.metadata.uid);
 }
@@ -86,10 +99,15 @@ async fn a_crash_loop_keeps_its_count_and_pace_over_restarts() {
 async fn what_was_deleted_meanwhile_is_stopped_gracefully() {
     let mut cluster = Cluster::start().await;
     let outside = tempfile::tempdir().expect("a directory");
-    let mut polite = shell("c", "trap 'echo bye > /out/bye; exit 0' TERM; while true; do sleep 0.1; done");
+    let mut polite = shell(
+        "c",
+        "trap 'echo bye > /out/bye; exit 0' TERM; while true; do sleep 0.1; done",
+    );
     polite["volumeMounts"] = json!([{"name": "out", "mountPath": "/out"}]);
     let volumes = json!([{"name": "out", "hostPath": {"path": outside.path()}}]);
-    cluster.create("web", json!({"containers": [polite], "volumes": volumes})).await;
+    cluster
+        .create("web", json!({"containers": [polite], "volumes": volumes}))
+        .await;
     let pod = cluster.until_ready("web").await;
     cluster.kill_kubelet().await;
     let now = DeleteParams::default().grace_period(0);
@@ -98,9 +116,16 @@ async fn what_was_deleted_meanwhile_is_stopped_gracefully() {
     cluster.start_kubelet();
     eventually("its containers are gone", Duration::from_secs(40), || {
         let left = docker::with_sandboxes(cluster.node());
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
     });
-    assert_eq!(std::fs::read_to_string(outside.path().join("bye")).expect("its last words"), "bye\n");
+    assert_eq!(
+        std::fs::read_to_string(outside.path().join("bye")).expect("its last words"),
+        "bye\n"
+    );
     cluster.until_files_gone(&pod).await;
 }
 
@@ -113,10 +138,14 @@ async fn an_api_that_cannot_be_read_stops_nothing() {
     let refuse = axum::Router::new().fallback(|| async { axum::http::StatusCode::SERVICE_UNAVAILABLE });
     let good = std::mem::replace(&mut cluster.client, kube::Client::new(refuse, "default"));
     cluster.start_kubelet();
-    stays("the container runs", Duration::from_secs(3), || match docker::running(cluster.node()).len() {
-        1 => Ok(()),
-        count => Err(format!("{count} run")),
-    });
+    stays(
+        "the container runs",
+        Duration::from_secs(3),
+        || match docker::running(cluster.node()).len() {
+            1 => Ok(()),
+            count => Err(format!("{count} run")),
+        },
+    );
     cluster.kill_kubelet().await;
     cluster.client = good;
 }
@@ -126,7 +155,11 @@ async fn two_nodes_share_a_docker() {
     let one = Cluster::start().await;
     let mut two = Cluster::start().await;
     one.create("web", json!({"containers": [idle("c")]})).await;
-    two.create("web", json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 1})).await;
+    two.create(
+        "web",
+        json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 1}),
+    )
+    .await;
     one.until_ready("web").await;
     two.until_ready("web").await;
     let before = docker::running(one.node());
@@ -140,7 +173,12 @@ async fn two_nodes_share_a_docker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_free_again_at_once() {
     let cluster = Cluster::start().await;
-    cluster.create("web", json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 5})).await;
+    cluster
+        .create(
+            "web",
+            json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 5}),
+        )
+        .await;
     let first = cluster.until_ready("web").await;
     cluster.delete("web", 0).await;
     cluster.until_gone("web").await;
@@ -149,7 +187,14 @@ async fn a_name_is_free_again_at_once() {
     assert_ne!(first.metadata.uid, second.metadata.uid);
     eventually("only the second runs", Duration::from_secs(20), || {
         let running = docker::with_sandboxes(cluster.node());
-        let stale = running.iter().filter(|container| Some(&container.uid) != second.metadata.uid.as_ref()).count();
-        if stale == 0 && running.len() == 2 { Ok(()) } else { Err(format!("{running:?}")) }
+        let stale = running
+            .iter()
+            .filter(|container| Some(&container.uid) != second.metadata.uid.as_ref())
+            .count();
+        if stale == 0 && running.len() == 2 {
+            Ok(())
+        } else {
+            Err(format!("{running:?}"))
+        }
     });
 }

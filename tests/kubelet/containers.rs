@@ -15,9 +15,15 @@ async fn output(cluster: &Cluster, name: &str, mut spec: Value, script: &str) ->
     spec["containers"][0]["image"] = json!(images::BUSYBOX);
     spec["containers"][0]["command"] = json!(["sh", "-c", script]);
     cluster.create(name, spec).await;
-    let pod = cluster.until(name, "it ended", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await;
+    let pod = cluster
+        .until(name, "it ended", |pod| matches!(phase(pod), "Succeeded" | "Failed"))
+        .await;
     assert_eq!(phase(&pod), "Succeeded", "{:#?}", pod.status);
-    let id = container(&pod, 0)["containerID"].as_str().expect("an id").trim_start_matches("docker://").to_owned();
+    let id = container(&pod, 0)["containerID"]
+        .as_str()
+        .expect("an id")
+        .trim_start_matches("docker://")
+        .to_owned();
     docker::docker(&["logs", &id])
 }
 
@@ -25,9 +31,17 @@ async fn create_sources(cluster: &Cluster) {
     let map = json!({"metadata": {"name": "map"}, "data": {"KEY": "from map", "OTHER": "o"}});
     let secret = json!({"metadata": {"name": "secret"}, "stringData": {"PASSWORD": "s3cret"}});
     let maps = Api::<ConfigMap>::default_namespaced(cluster.client.clone());
-    maps.create(&PostParams::default(), &serde_json::from_value(map).expect("a map")).await.expect("created");
+    maps.create(&PostParams::default(), &serde_json::from_value(map).expect("a map"))
+        .await
+        .expect("created");
     let secrets = Api::<Secret>::default_namespaced(cluster.client.clone());
-    secrets.create(&PostParams::default(), &serde_json::from_value(secret).expect("a secret")).await.expect("created");
+    secrets
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(secret).expect("a secret"),
+        )
+        .await
+        .expect("created");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,8 +80,14 @@ async fn the_environment() {
         assert!(printed.lines().any(|printed| printed == line), "{line} in\n{printed}");
     }
     assert!(!printed.contains("ABSENT"), "{printed}");
-    let ip = printed.lines().find_map(|line| line.strip_prefix("IP=")).expect("an address");
-    assert!(printed.lines().any(|line| line == ip), "the address is the pod's own: {printed}");
+    let ip = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("IP="))
+        .expect("an address");
+    assert!(
+        printed.lines().any(|line| line == ip),
+        "the address is the pod's own: {printed}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,8 +97,12 @@ async fn a_missing_config_map_holds_the_container_until_it_comes() {
     waiting["env"] = json!([{"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "KEY"}}}]);
     cluster.create("web", json!({"containers": [waiting]})).await;
     let reason = |pod: &k8s_openapi::api::core::v1::Pod| container(pod, 0)["state"]["waiting"]["reason"].clone();
-    cluster.until("web", "it says why", |pod| reason(pod) == "CreateContainerConfigError").await;
-    cluster.until_event("web", "Failed: Error: configmap \"map\" not found").await;
+    cluster
+        .until("web", "it says why", |pod| reason(pod) == "CreateContainerConfigError")
+        .await;
+    cluster
+        .until_event("web", "Failed: Error: configmap \"map\" not found")
+        .await;
     create_sources(&cluster).await;
     cluster.until_ready("web").await;
 }
@@ -90,11 +114,16 @@ async fn commands_and_arguments() {
         "name": "c", "image": images::BUSYBOX, "command": ["echo"], "args": ["$(A)", "$$(A)", "$(B)"],
         "workingDir": "/tmp", "env": [{"name": "A", "value": "1"}], "terminationMessagePolicy": "FallbackToLogsOnError",
     });
-    cluster.create("echo", json!({"restartPolicy": "Never", "containers": [container]})).await;
+    cluster
+        .create("echo", json!({"restartPolicy": "Never", "containers": [container]}))
+        .await;
     cluster.until("echo", "it ended", |pod| phase(pod) == "Succeeded").await;
     let ended = docker::containers(cluster.node());
     assert_eq!(docker::docker(&["logs", &ended[0].id]), "1 $(A) $(B)\n");
-    assert_eq!(docker::docker(&["inspect", "--format", "{{.Config.WorkingDir}}", &ended[0].id]), "/tmp\n");
+    assert_eq!(
+        docker::docker(&["inspect", "--format", "{{.Config.WorkingDir}}", &ended[0].id]),
+        "/tmp\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,20 +131,33 @@ async fn a_log_stands_in_for_a_message_after_a_failure() {
     let cluster = Cluster::start().await;
     let mut failing = shell("c", "echo what went wrong; exit 1");
     failing["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
-    cluster.create("web", json!({"restartPolicy": "Never", "containers": [failing]})).await;
+    cluster
+        .create("web", json!({"restartPolicy": "Never", "containers": [failing]}))
+        .await;
     let pod = cluster.until("web", "it ended", |pod| phase(pod) == "Failed").await;
-    assert_eq!(container(&pod, 0)["state"]["terminated"]["message"], "what went wrong\n");
+    assert_eq!(
+        container(&pod, 0)["state"]["terminated"]["message"],
+        "what went wrong\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_not_there_cannot_run() {
     let cluster = Cluster::start().await;
     let missing = json!({"name": "c", "image": images::BUSYBOX, "command": ["/no/such/program"]});
-    cluster.create("web", json!({"restartPolicy": "Never", "containers": [missing]})).await;
+    cluster
+        .create("web", json!({"restartPolicy": "Never", "containers": [missing]}))
+        .await;
     let pod = cluster.until("web", "it failed", |pod| phase(pod) == "Failed").await;
     let ended = container(&pod, 0)["state"]["terminated"].clone();
-    assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("ContainerCannotRun"), &json!(127)), "{ended}");
-    cluster.until_event("web", "Failed: Error: failed to start container \"c\"").await;
+    assert_eq!(
+        (&ended["reason"], &ended["exitCode"]),
+        (&json!("ContainerCannotRun"), &json!(127)),
+        "{ended}"
+    );
+    cluster
+        .until_event("web", "Failed: Error: failed to start container \"c\"")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +168,10 @@ async fn init_containers_come_first_and_sidecars_stay() {
         container["volumeMounts"] = mount.clone();
         container
     };
-    let mut sidecar = with_mount(shell("s", "trap 'echo s >> /shared/order; exit 0' TERM; while true; do sleep 0.1; done"));
+    let mut sidecar = with_mount(shell(
+        "s",
+        "trap 'echo s >> /shared/order; exit 0' TERM; while true; do sleep 0.1; done",
+    ));
     sidecar["restartPolicy"] = json!("Always");
     let spec = json!({
         "restartPolicy": "Never",
@@ -144,7 +189,10 @@ async fn init_containers_come_first_and_sidecars_stay() {
     assert_eq!(order.split_whitespace().collect::<Vec<_>>(), ["i", "j", "c", "s"]);
     let status = serde_json::to_value(pod.status).expect("JSON");
     for index in [0, 2] {
-        assert_eq!(status["initContainerStatuses"][index]["state"]["terminated"]["reason"], "Completed");
+        assert_eq!(
+            status["initContainerStatuses"][index]["state"]["terminated"]["reason"],
+            "Completed"
+        );
     }
 }
 
@@ -158,14 +206,25 @@ async fn hooks_run_after_the_start_and_before_the_end() {
         "preStop": {"exec": {"command": ["sh", "-c", "cat /shared/hooks > /out/hooks; echo ending >> /out/hooks"]}},
     });
     let outside = tempfile::tempdir().expect("a directory");
-    hooked["volumeMounts"].as_array_mut().expect("mounts").push(json!({"name": "out", "mountPath": "/out"}));
+    hooked["volumeMounts"]
+        .as_array_mut()
+        .expect("mounts")
+        .push(json!({"name": "out", "mountPath": "/out"}));
     let volumes = json!([
         {"name": "shared", "emptyDir": {}},
         {"name": "out", "hostPath": {"path": outside.path(), "type": "Directory"}},
     ]);
-    cluster.create("web", json!({"containers": [hooked], "volumes": volumes, "terminationGracePeriodSeconds": 10})).await;
+    cluster
+        .create(
+            "web",
+            json!({"containers": [hooked], "volumes": volumes, "terminationGracePeriodSeconds": 10}),
+        )
+        .await;
     cluster.until_ready("web").await;
     cluster.delete("web", 10).await;
     cluster.until_gone("web").await;
-    assert_eq!(std::fs::read_to_string(outside.path().join("hooks")).expect("hooks"), "begun\nending\n");
+    assert_eq!(
+        std::fs::read_to_string(outside.path().join("hooks")).expect("hooks"),
+        "begun\nending\n"
+    );
 }

@@ -22,12 +22,22 @@ async fn an_image_is_pulled_when_its_policy_says_so() {
     let pod = cluster.until_ready("first").await;
     let id = container(&pod, 0)["imageID"].as_str().expect("an id").to_owned();
     assert!(id.starts_with("docker-pullable://") && id.contains("@sha256:"), "{id}");
-    for beginning in ["Pulling: Pulling image", "Pulled: Successfully pulled image", "Created: ", "Started: "] {
+    for beginning in [
+        "Pulling: Pulling image",
+        "Pulled: Successfully pulled image",
+        "Created: ",
+        "Started: ",
+    ] {
         cluster.until_event("first", beginning).await;
     }
     cluster.create("second", with("IfNotPresent")).await;
     cluster.until_ready("second").await;
-    cluster.until_event("second", &format!("Pulled: Container image \"{image}\" already present on machine")).await;
+    cluster
+        .until_event(
+            "second",
+            &format!("Pulled: Container image \"{image}\" already present on machine"),
+        )
+        .await;
     cluster.create("third", with("Always")).await;
     cluster.until_ready("third").await;
     cluster.until_event("third", "Pulled: Successfully pulled image").await;
@@ -47,12 +57,22 @@ async fn an_image_that_cannot_be_had_says_why_and_a_better_one_is_tried_at_once(
     missing["imagePullPolicy"] = json!("IfNotPresent");
     cluster.create("web", json!({"containers": [missing]})).await;
     let reason = |pod: &k8s_openapi::api::core::v1::Pod| container(pod, 0)["state"]["waiting"]["reason"].clone();
-    cluster.until("web", "the pull failed", |pod| reason(pod) == "ErrImagePull").await;
-    cluster.until("web", "it backs off", |pod| reason(pod) == "ImagePullBackOff").await;
-    cluster.until_event("web", "Failed: Failed to pull image \"127.0.0.1:9/none:1\"").await;
+    cluster
+        .until("web", "the pull failed", |pod| reason(pod) == "ErrImagePull")
+        .await;
+    cluster
+        .until("web", "it backs off", |pod| reason(pod) == "ImagePullBackOff")
+        .await;
+    cluster
+        .until_event("web", "Failed: Failed to pull image \"127.0.0.1:9/none:1\"")
+        .await;
     cluster.until_event("web", "BackOff: Back-off pulling image").await;
     let patch = json!({"spec": {"containers": [{"name": "c", "image": images::BUSYBOX}]}});
-    cluster.pods().patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await.expect("patched");
+    cluster
+        .pods()
+        .patch("web", &PatchParams::default(), &Patch::Strategic(patch))
+        .await
+        .expect("patched");
     let pod = cluster.until_ready("web").await;
     assert_eq!(container(&pod, 0)["restartCount"], 0, "the first start is no restart");
 }
@@ -68,6 +88,10 @@ async fn images_that_no_pull_can_mend() {
         bad["image"] = json!(image);
         bad["imagePullPolicy"] = json!(policy);
         cluster.create(name, json!({"containers": [bad]})).await;
-        cluster.until(name, expected, |pod| container(pod, 0)["state"]["waiting"]["reason"] == expected).await;
+        cluster
+            .until(name, expected, |pod| {
+                container(pod, 0)["state"]["waiting"]["reason"] == expected
+            })
+            .await;
     }
 }

@@ -65,7 +65,12 @@ async fn logs_are_for_those_with_a_certificate() {
     let ours = pki();
     let (cluster, url) = start(&ours).await;
     let script = "echo one; echo two >&2; printf three";
-    cluster.create("web", json!({"restartPolicy": "Never", "containers": [shell("c", script)]})).await;
+    cluster
+        .create(
+            "web",
+            json!({"restartPolicy": "Never", "containers": [shell("c", script)]}),
+        )
+        .await;
     cluster.until("web", "it ended", |pod| phase(pod) == "Succeeded").await;
     let get = async |client: &reqwest::Client, path: &str| {
         let answer = client.get(format!("{url}/{path}")).send().await.expect("an answer");
@@ -85,12 +90,22 @@ async fn logs_are_for_those_with_a_certificate() {
     assert_eq!(get(&known, "none/c").await.0, 404);
     let (status, text) = get(&known, "web/c?previous=true").await;
     assert_eq!(status, 400);
-    assert!(text.contains("previous terminated container \"c\" in pod \"web\" not found"), "{text}");
+    assert!(
+        text.contains("previous terminated container \"c\" in pod \"web\" not found"),
+        "{text}"
+    );
 
     assert_eq!(get(&client(None), "web/c").await.0, 401);
     let stranger = client(Some(&pki().client));
-    assert!(stranger.get(format!("{url}/web/c")).send().await.is_err(), "another CA's certificate is no certificate");
-    let health = client(None).get(url.replace("/containerLogs/default", "/healthz")).send().await.expect("an answer");
+    assert!(
+        stranger.get(format!("{url}/web/c")).send().await.is_err(),
+        "another CA's certificate is no certificate"
+    );
+    let health = client(None)
+        .get(url.replace("/containerLogs/default", "/healthz"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(health.text().await.expect("a text"), "ok");
 }
 
@@ -99,13 +114,25 @@ async fn a_followed_log_ends_with_its_container() {
     let ours = pki();
     let (cluster, url) = start(&ours).await;
     let script = "trap 'echo bye; exit 0' TERM; echo hello; while true; do sleep 0.1; done";
-    cluster.create("web", json!({"containers": [shell("c", script)], "terminationGracePeriodSeconds": 5})).await;
+    cluster
+        .create(
+            "web",
+            json!({"containers": [shell("c", script)], "terminationGracePeriodSeconds": 5}),
+        )
+        .await;
     cluster.until_ready("web").await;
     let known = client(Some(&ours.client));
-    let mut answer = known.get(format!("{url}/web/c?follow=true")).send().await.expect("an answer");
+    let mut answer = known
+        .get(format!("{url}/web/c?follow=true"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.chunk().await.expect("a chunk").expect("not the end"), "hello\n");
     cluster.delete("web", 5).await;
-    let rest = tokio::time::timeout(PATIENCE, answer.text()).await.expect("it ends").expect("a text");
+    let rest = tokio::time::timeout(PATIENCE, answer.text())
+        .await
+        .expect("it ends")
+        .expect("a text");
     assert_eq!(rest, "bye\n");
 }
 
@@ -113,18 +140,32 @@ async fn a_followed_log_ends_with_its_container() {
 async fn the_log_of_the_container_before() {
     let ours = pki();
     let (cluster, url) = start(&ours).await;
-    let script = "echo start $(cat /disk/n 2>/dev/null); [ -e /disk/n ] || { echo again > /disk/n; exit 1; }; sleep 1000";
+    let script =
+        "echo start $(cat /disk/n 2>/dev/null); [ -e /disk/n ] || { echo again > /disk/n; exit 1; }; sleep 1000";
     let mut twice = shell("c", script);
     twice["volumeMounts"] = json!([{"name": "disk", "mountPath": "/disk"}]);
     let volumes = json!([{"name": "disk", "emptyDir": {}}]);
-    cluster.create("web", json!({"containers": [twice], "volumes": volumes, "terminationGracePeriodSeconds": 1})).await;
+    cluster
+        .create(
+            "web",
+            json!({"containers": [twice], "volumes": volumes, "terminationGracePeriodSeconds": 1}),
+        )
+        .await;
     cluster
         .until("web", "it runs again", |pod| {
             container(pod, 0)["restartCount"] == 1 && container(pod, 0)["ready"] == true
         })
         .await;
     let known = client(Some(&ours.client));
-    let get = async |path: &str| known.get(format!("{url}/{path}")).send().await.expect("an answer").text().await;
+    let get = async |path: &str| {
+        known
+            .get(format!("{url}/{path}"))
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+    };
     assert_eq!(get("web/c?previous=true").await.expect("a text"), "start\n");
     let begun = Instant::now();
     loop {
@@ -140,10 +181,19 @@ async fn the_log_of_the_container_before() {
 async fn a_follower_does_not_hold_up_the_end_of_the_kubelet() {
     let ours = pki();
     let (mut cluster, url) = start(&ours).await;
-    cluster.create("web", json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 1})).await;
+    cluster
+        .create(
+            "web",
+            json!({"containers": [idle("c")], "terminationGracePeriodSeconds": 1}),
+        )
+        .await;
     cluster.until_ready("web").await;
     let known = client(Some(&ours.client));
-    let mut answer = known.get(format!("{url}/web/c?follow=true")).send().await.expect("an answer");
+    let mut answer = known
+        .get(format!("{url}/web/c?follow=true"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.chunk().await.expect("a chunk").expect("not the end"), "ready\n");
     cluster.stop_kubelet().await;
 }

@@ -26,7 +26,10 @@ async fn until(cluster: &Cluster, what: &str, condition: impl Fn(&Value) -> bool
 
 fn ready(node: &Value) -> Value {
     let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or_default()
+    conditions
+        .into_iter()
+        .find(|condition| condition["type"] == "Ready")
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,11 +41,28 @@ async fn a_node_registers_and_keeps_what_others_set() {
     for resource in ["cpu", "memory", "ephemeral-storage"] {
         assert!(status["allocatable"][resource].is_string(), "{resource}");
     }
-    assert_eq!(status["addresses"][0], json!({"type": "InternalIP", "address": "127.0.0.1"}));
-    assert!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().is_some_and(|port| port > 0));
+    assert_eq!(
+        status["addresses"][0],
+        json!({"type": "InternalIP", "address": "127.0.0.1"})
+    );
+    assert!(
+        status["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+            .as_u64()
+            .is_some_and(|port| port > 0)
+    );
     let info = &status["nodeInfo"];
-    assert!(info["containerRuntimeVersion"].as_str().is_some_and(|text| text.starts_with("docker://")), "{info}");
-    assert!(info["kubeletVersion"].as_str().is_some_and(|text| text.starts_with("v1.37")), "{info}");
+    assert!(
+        info["containerRuntimeVersion"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("docker://")),
+        "{info}"
+    );
+    assert!(
+        info["kubeletVersion"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("v1.37")),
+        "{info}"
+    );
     assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], cluster.node());
     assert!(status["images"].as_array().is_some_and(|images| !images.is_empty()));
     let leases = Api::<Lease>::namespaced(cluster.client.clone(), "kube-node-lease");
@@ -56,9 +76,12 @@ async fn a_node_registers_and_keeps_what_others_set() {
     };
     assert_eq!(lease.holder_identity.as_deref(), Some(cluster.node()));
 
-    let patch = json!({"metadata": {"labels": {"mine": "1"}}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});
+    let patch =
+        json!({"metadata": {"labels": {"mine": "1"}}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});
     let api = Api::<Node>::all(cluster.client.clone());
-    api.patch(cluster.node(), &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    api.patch(cluster.node(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .expect("patched");
     cluster.stop_kubelet().await;
     cluster.start_kubelet();
     let port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"].clone();
@@ -78,7 +101,10 @@ async fn without_docker_the_node_says_so_and_waits() {
     cluster.create("web", json!({"containers": [idle("c")]})).await;
     let node = until(&cluster, "it is not ready", |node| ready(node)["status"] == "False").await;
     let message = ready(&node)["message"].clone();
-    assert!(message.as_str().is_some_and(|text| text.contains("there is no socket")), "{message}");
+    assert!(
+        message.as_str().is_some_and(|text| text.contains("there is no socket")),
+        "{message}"
+    );
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket).expect("linked");
     until(&cluster, "it is ready", |node| ready(node)["status"] == "True").await;
     cluster.until_ready("web").await;

@@ -9,7 +9,9 @@ use crate::support::{docker, images};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_loop_is_told() {
     let cluster = Cluster::start().await;
-    cluster.create("web", json!({"containers": [shell("c", "exit 7")]})).await;
+    cluster
+        .create("web", json!({"containers": [shell("c", "exit 7")]}))
+        .await;
     let pod = cluster
         .until("web", "it is in its back-off", |pod| {
             container(pod, 0)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
@@ -20,7 +22,12 @@ async fn a_crash_loop_is_told() {
     assert_eq!(shown["lastState"]["terminated"]["reason"], "Error");
     assert_eq!(shown["restartCount"], 1, "the first restart is at once");
     assert_eq!(phase(&pod), "Running");
-    cluster.until_event("web", "BackOff: Back-off restarting failed container c in pod web_default").await;
+    cluster
+        .until_event(
+            "web",
+            "BackOff: Back-off restarting failed container c in pod web_default",
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +38,10 @@ async fn an_image_changes_in_place() {
     cluster.create("web", spec).await;
     let before = cluster.until_ready("web").await;
     let patch = json!({"spec": {"containers": [{"name": "a", "image": images::BUSYBOX_2}]}});
-    let patched = cluster.pods().patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await;
+    let patched = cluster
+        .pods()
+        .patch("web", &PatchParams::default(), &Patch::Strategic(patch))
+        .await;
     patched.expect("patched");
     let after = cluster
         .until("web", "the new image runs", |pod| {
@@ -41,9 +51,18 @@ async fn an_image_changes_in_place() {
     assert_eq!(after.metadata.uid, before.metadata.uid);
     assert_eq!(container(&after, 0)["restartCount"], 1);
     assert_ne!(container(&after, 0)["imageID"], container(&before, 0)["imageID"]);
-    assert_eq!(container(&after, 1)["containerID"], container(&before, 1)["containerID"], "the other runs on");
-    assert_eq!(after.status.expect("a status").pod_ip, before.status.expect("a status").pod_ip);
-    cluster.until_event("web", "Killing: Container a definition changed, will be restarted").await;
+    assert_eq!(
+        container(&after, 1)["containerID"],
+        container(&before, 1)["containerID"],
+        "the other runs on"
+    );
+    assert_eq!(
+        after.status.expect("a status").pod_ip,
+        before.status.expect("a status").pod_ip
+    );
+    cluster
+        .until_event("web", "Killing: Container a definition changed, will be restarted")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +71,11 @@ async fn a_label_changes_nothing_that_runs_and_nothing_is_written_for_nothing() 
     cluster.create("web", json!({"containers": [idle("c")]})).await;
     let before = cluster.until_ready("web").await;
     let patch = json!({"metadata": {"labels": {"new": "label"}}});
-    let patched = cluster.pods().patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    let patched = cluster
+        .pods()
+        .patch("web", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .expect("patched");
     // Another pod's whole start is time enough for a needless write to this one.
     cluster.create("other", json!({"containers": [idle("c")]})).await;
     cluster.until_ready("other").await;
@@ -74,10 +97,17 @@ async fn what_others_kill_comes_back() {
         })
         .await;
     let ended = container(&pod, 0)["lastState"]["terminated"].clone();
-    assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(137), &json!("Error")), "a kill is not want of memory");
+    assert_eq!(
+        (&ended["exitCode"], &ended["reason"]),
+        (&json!(137), &json!("Error")),
+        "a kill is not want of memory"
+    );
 
     let all = docker::with_sandboxes(cluster.node());
-    let sandbox = all.iter().find(|container| container.kind == "podsandbox").expect("a sandbox");
+    let sandbox = all
+        .iter()
+        .find(|container| container.kind == "podsandbox")
+        .expect("a sandbox");
     docker::docker(&["rm", "-f", &sandbox.id]);
     cluster.until_event("web", "SandboxChanged: ").await;
     cluster
@@ -96,7 +126,10 @@ async fn a_deadline_fails_the_pod() {
     let spec = json!({"containers": [idle("c")], "activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 2});
     cluster.create("web", spec).await;
     let pod = cluster.until("web", "it failed", |pod| phase(pod) == "Failed").await;
-    assert_eq!(pod.status.expect("a status").reason.as_deref(), Some("DeadlineExceeded"));
+    assert_eq!(
+        pod.status.expect("a status").reason.as_deref(),
+        Some("DeadlineExceeded")
+    );
     assert_eq!(docker::running(cluster.node()), []);
 }
 
@@ -105,8 +138,14 @@ async fn want_of_memory_is_told() {
     let cluster = Cluster::start().await;
     let mut hungry = shell("c", "x=0123456789abcdef; while true; do x=$x$x; done");
     hungry["resources"] = json!({"limits": {"memory": "16Mi"}});
-    cluster.create("web", json!({"restartPolicy": "Never", "containers": [hungry]})).await;
+    cluster
+        .create("web", json!({"restartPolicy": "Never", "containers": [hungry]}))
+        .await;
     let pod = cluster.until("web", "it failed", |pod| phase(pod) == "Failed").await;
     let ended = container(&pod, 0)["state"]["terminated"].clone();
-    assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("OOMKilled"), &json!(137)), "{ended}");
+    assert_eq!(
+        (&ended["reason"], &ended["exitCode"]),
+        (&json!("OOMKilled"), &json!(137)),
+        "{ended}"
+    );
 }

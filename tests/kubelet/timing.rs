@@ -42,7 +42,10 @@ async fn one_pod() {
         pods.push(begun.elapsed().as_secs_f64());
     }
     let (run, pod) = (median(runs), median(pods));
-    println!("one: docker run -d {run:.3} s, bind to Ready {pod:.3} s, ratio {:.2}", pod / run);
+    println!(
+        "one: docker run -d {run:.3} s, bind to Ready {pod:.3} s, ratio {:.2}",
+        pod / run
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,8 +72,16 @@ async fn many_pods() {
     docker::docker(&remove);
     let begun = Instant::now();
     let names = (0..MANY).map(|index| format!("pod-{index}")).collect::<Vec<_>>();
-    join_all(names.iter().map(|name| cluster.create(name, json!({"containers": [sleeper()]})))).await;
+    join_all(
+        names
+            .iter()
+            .map(|name| cluster.create(name, json!({"containers": [sleeper()]}))),
+    )
+    .await;
     join_all(names.iter().map(|name| cluster.until_ready(name))).await;
     let pods = begun.elapsed().as_secs_f64();
-    println!("{MANY}: parallel docker run -d {run:.2} s, bind to Ready {pods:.2} s, ratio {:.2}", pods / run);
+    println!(
+        "{MANY}: parallel docker run -d {run:.2} s, bind to Ready {pods:.2} s, ratio {:.2}",
+        pods / run
+    );
 }

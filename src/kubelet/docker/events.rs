@@ -39,7 +39,10 @@ impl Engine {
             ("type".to_owned(), vec!["container".to_owned(), "image".to_owned()]),
             ("event".to_owned(), actions.collect::<Vec<_>>()),
         ]);
-        let options = EventsOptionsBuilder::new().filters(&filters).since(&since.as_second().to_string()).build();
+        let options = EventsOptionsBuilder::new()
+            .filters(&filters)
+            .since(&since.as_second().to_string())
+            .build();
         self.docker.events(Some(options)).filter_map(move |message| {
             let event = match message {
                 Ok(message) => interpret(&message, &node).map(Ok),

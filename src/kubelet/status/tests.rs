@@ -31,7 +31,10 @@ fn just_ended(name: &str, attempt: u32, code: i32) -> Container {
 
 fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
     let conditions = status["conditions"].as_array().expect("conditions");
-    conditions.iter().find(|condition| condition["type"] == kind).expect("the condition")
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == kind)
+        .expect("the condition")
 }
 
 /// A pod as the API shows it after that status was written.
@@ -54,9 +57,27 @@ fn phases() {
         ("in back-off", "Always", a, vec![just_ended("a", 2, 1)], "Running"),
         ("ended well", "Never", a, vec![just_ended("a", 0, 0)], "Succeeded"),
         ("ended badly", "Never", a, vec![just_ended("a", 0, 1)], "Failed"),
-        ("failed, to be tried again", "OnFailure", a, vec![just_ended("a", 0, 1)], "Running"),
-        ("one ended badly, one runs", "Never", ab, vec![just_ended("a", 0, 1), running("b", 0)], "Running"),
-        ("one well, one badly", "Never", ab, vec![just_ended("a", 0, 0), just_ended("b", 0, 1)], "Failed"),
+        (
+            "failed, to be tried again",
+            "OnFailure",
+            a,
+            vec![just_ended("a", 0, 1)],
+            "Running",
+        ),
+        (
+            "one ended badly, one runs",
+            "Never",
+            ab,
+            vec![just_ended("a", 0, 1), running("b", 0)],
+            "Running",
+        ),
+        (
+            "one well, one badly",
+            "Never",
+            ab,
+            vec![just_ended("a", 0, 0), just_ended("b", 0, 1)],
+            "Failed",
+        ),
     ] {
         let status = plainly(&pod(policy, containers), &observed(world));
         assert_eq!(status["phase"], expected, "{name}");
@@ -75,7 +96,13 @@ fn a_running_pod() {
         "ready": true, "started": true, "restartCount": 2, "state": {"running": {"startedAt": "1970-01-01T00:01:40Z"}},
     });
     assert_eq!(status["containerStatuses"], json!([expected]));
-    for kind in ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"] {
+    for kind in [
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+    ] {
         assert_eq!(condition(&status, kind)["status"], "True", "{kind}");
     }
 }
@@ -101,11 +128,41 @@ fn waiting_reasons() {
     let init = with_init(plain.clone(), vec![spec("i")]);
     for (name, pod, world, local, expected) in [
         ("nothing yet", &plain, vec![], Local::default(), "ContainerCreating"),
-        ("behind an init container", &init, vec![running("i", 0)], Local::default(), "PodInitializing"),
-        ("a pull failed just now", &plain, vec![], hold("ErrImagePull", NOW - 1), "ErrImagePull"),
-        ("a pull failed a while ago", &plain, vec![], hold("ErrImagePull", NOW - 4), "ImagePullBackOff"),
-        ("no config map", &plain, vec![], hold("CreateContainerConfigError", NOW - 4), "CreateContainerConfigError"),
-        ("crashed again", &plain, vec![just_ended("a", 3, 1)], Local::default(), "CrashLoopBackOff"),
+        (
+            "behind an init container",
+            &init,
+            vec![running("i", 0)],
+            Local::default(),
+            "PodInitializing",
+        ),
+        (
+            "a pull failed just now",
+            &plain,
+            vec![],
+            hold("ErrImagePull", NOW - 1),
+            "ErrImagePull",
+        ),
+        (
+            "a pull failed a while ago",
+            &plain,
+            vec![],
+            hold("ErrImagePull", NOW - 4),
+            "ImagePullBackOff",
+        ),
+        (
+            "no config map",
+            &plain,
+            vec![],
+            hold("CreateContainerConfigError", NOW - 4),
+            "CreateContainerConfigError",
+        ),
+        (
+            "crashed again",
+            &plain,
+            vec![just_ended("a", 3, 1)],
+            Local::default(),
+            "CrashLoopBackOff",
+        ),
     ] {
         let status = of(pod, &observed(world), &local);
         let waiting = &status["containerStatuses"][0]["state"]["waiting"];
@@ -141,7 +198,10 @@ fn ends_and_their_reasons() {
             exit.started_at = exit.started_at.filter(|_| ran);
         }
         let status = plainly(&pod("Never", &["a"]), &observed(vec![container]));
-        assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["reason"], expected, "{name}");
+        assert_eq!(
+            status["containerStatuses"][0]["state"]["terminated"]["reason"], expected,
+            "{name}"
+        );
     }
 }
 
@@ -152,7 +212,10 @@ fn the_last_state_survives_the_loss_of_the_dead_container() {
     let after = plainly(&before, &observed(vec![running("a", 1)]));
     assert_eq!(after["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
     let again = plainly(&published(&pod, &after), &observed(vec![running("a", 1)]));
-    assert_eq!(again["containerStatuses"], after["containerStatuses"], "nor is it lost the next time");
+    assert_eq!(
+        again["containerStatuses"], after["containerStatuses"],
+        "nor is it lost the next time"
+    );
 }
 
 #[test]
@@ -160,7 +223,15 @@ fn readiness_follows_probes_and_hooks() {
     let world = observed(vec![running("a", 0)]);
     let pod = pod("Always", &["a"]);
     let probed = |ready, started| Local {
-        probes: [("a-0".to_owned(), Probed { ready, started, alive: true })].into(),
+        probes: [(
+            "a-0".to_owned(),
+            Probed {
+                ready,
+                started,
+                alive: true,
+            },
+        )]
+        .into(),
         ..Local::default()
     };
     let hooked = Local {
@@ -175,8 +246,16 @@ fn readiness_follows_probes_and_hooks() {
     ] {
         let status = of(&pod, &world, &local);
         let shown = &status["containerStatuses"][0];
-        assert_eq!((&shown["ready"], &shown["started"]), (&json!(ready), &json!(started)), "{name}");
-        assert_eq!(condition(&status, "Ready")["status"], if ready { "True" } else { "False" }, "{name}");
+        assert_eq!(
+            (&shown["ready"], &shown["started"]),
+            (&json!(ready), &json!(started)),
+            "{name}"
+        );
+        assert_eq!(
+            condition(&status, "Ready")["status"],
+            if ready { "True" } else { "False" },
+            "{name}"
+        );
         assert_eq!(status["phase"], "Running", "{name}");
     }
 }
@@ -188,7 +267,10 @@ fn init_containers_hold_the_pod_back() {
     assert_eq!(status["phase"], "Pending");
     let condition = condition(&status, "Initialized");
     assert_eq!(condition["message"], "containers with incomplete status: [i s]");
-    let status = plainly(&pod, &observed(vec![just_ended("i", 0, 0), running("s", 0), running("a", 0)]));
+    let status = plainly(
+        &pod,
+        &observed(vec![just_ended("i", 0, 0), running("s", 0), running("a", 0)]),
+    );
     assert_eq!(status["phase"], "Running");
     assert_eq!(self::condition(&status, "Initialized")["status"], "True");
     assert_eq!(self::condition(&status, "Ready")["status"], "True");
@@ -204,7 +286,10 @@ fn a_transition_keeps_its_time_until_the_next() {
     }
     let pod = published(&pod, &early);
     let later = plainly(&pod, &observed(vec![just_ended("a", 1, 1)]));
-    assert_eq!(condition(&later, "PodScheduled")["lastTransitionTime"], "1970-01-01T00:00:07Z");
+    assert_eq!(
+        condition(&later, "PodScheduled")["lastTransitionTime"],
+        "1970-01-01T00:00:07Z"
+    );
     assert_eq!(condition(&later, "Ready")["lastTransitionTime"], "1970-01-01T00:08:20Z");
 }
 
@@ -238,7 +323,10 @@ fn a_deleted_pods_last_status() {
     world.sandboxes = vec![sandbox(0, false)];
     let status = plainly(&deleting, &world);
     assert_eq!(status["phase"], "Succeeded");
-    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    assert_eq!(
+        status["containerStatuses"][0]["state"]["terminated"]["reason"],
+        "Completed"
+    );
 }
 
 #[test]
@@ -249,5 +337,8 @@ fn a_deadline_fails_the_pod_once_nothing_runs() {
     pod.status = Some(serde_json::from_value(started).expect("a status"));
     assert_eq!(plainly(&pod, &observed(vec![running("a", 0)]))["phase"], "Running");
     let status = plainly(&pod, &observed(vec![just_ended("a", 0, 137)]));
-    assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!("DeadlineExceeded")));
+    assert_eq!(
+        (&status["phase"], &status["reason"]),
+        (&json!("Failed"), &json!("DeadlineExceeded"))
+    );
 }
