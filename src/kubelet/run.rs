@@ -26,7 +26,7 @@ const CONNECT_MIN: Duration = Duration::from_millis(250);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// How long work under way may take to let go after `shutdown`.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a kubelet cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,10 @@ pub enum Error {
 /// # Errors
 /// Where the log server's address or the data directory cannot be used.
 pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let config = prepared(config)?;
+    let data_dir = config.data_dir.clone();
+    let config = config
+        .settled()
+        .map_err(|source| Error::DataDir { path: data_dir, source })?;
     let listener = listen(&config).await?;
     let port = listener
         .local_addr()
@@ -124,18 +127,6 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         tracing::warn!("some of the kubelet's work did not let go in time");
     }
     Ok(())
-}
-
-/// Docker wants absolute paths, and the directory has to exist.
-fn prepared(config: Config) -> Result<Config, Error> {
-    let failed = |source| Error::DataDir {
-        path: config.data_dir.clone(),
-        source,
-    };
-    let pods = config.pods_dir();
-    std::fs::create_dir_all(&pods).map_err(failed)?;
-    let data_dir = config.data_dir.canonicalize().map_err(failed)?;
-    Ok(Config { data_dir, ..config })
 }
 
 /// The port that Kubernetes uses may belong to another kubelet; any other does, for the node publishes it.
