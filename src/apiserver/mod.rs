@@ -116,8 +116,8 @@ impl ApiServer {
             token_key,
             kubelet_credentials,
         } = config;
-        let kubelets = pki::kubelet_client(kubelet_credentials.as_ref())
-            .map_err(|error| ApiError::Internal(error.to_string()))?;
+        let kubelets =
+            pki::kubelet_client(kubelet_credentials.as_ref()).map_err(|error| ApiError::Internal(error.to_string()))?;
         let server = Arc::new(Server {
             store,
             shutdown,
