@@ -38,6 +38,7 @@ mod verbs;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,9 @@ use crate::store::Store;
 /// The field manager of objects that the server makes by itself.
 const MANAGER: &str = "reconcile-apiserver";
 
+/// How often a store that cannot be reached at start is tried again.
+const BOOTSTRAP_RETRY: Duration = Duration::from_secs(1);
+
 /// What an API server needs.
 pub struct Config {
     /// Where everything lies.
@@ -67,6 +71,8 @@ pub struct Config {
     pub token_key: TokenKey,
     /// The client certificate that kubelets ask for.
     pub kubelet_credentials: Option<Credentials>,
+    /// Whether to make what every cluster has. Without it, starting writes nothing.
+    pub bootstrap: bool,
 }
 
 impl Config {
@@ -78,6 +84,7 @@ impl Config {
             ca_certificate: String::new(),
             token_key: TokenKey::random(),
             kubelet_credentials: None,
+            bootstrap: true,
         }
     }
 
@@ -92,6 +99,7 @@ impl Config {
             ca_certificate: pki.ca_certificate().to_owned(),
             token_key: pki.token_key(),
             kubelet_credentials: Some(pki.client(Subject::KUBELET_CLIENT)?),
+            bootstrap: true,
         })
     }
 }
@@ -115,6 +123,7 @@ impl ApiServer {
             ca_certificate,
             token_key,
             kubelet_credentials,
+            bootstrap,
         } = config;
         let kubelets =
             pki::kubelet_client(kubelet_credentials.as_ref()).map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -125,10 +134,19 @@ impl ApiServer {
             tokens: token_key,
             kubelets,
         });
-        priority::bootstrap(&server).await?;
-        namespaces::bootstrap(&server).await?;
-        // Ends at shutdown; what it does is tidying, so nobody waits for it.
-        tokio::spawn(event_expiry::run(server.clone()));
+        if bootstrap {
+            match make_what_every_cluster_has(&server).await {
+                Ok(()) => {}
+                // A store that is away may come back: until then `/readyz` says why nothing works.
+                Err(error @ ApiError::Unavailable(_)) => {
+                    tracing::warn!(%error, "the store cannot be reached; trying again");
+                    tokio::spawn(bootstrap_later(server.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+            // Ends at shutdown; what it does is tidying, so nobody waits for it.
+            tokio::spawn(event_expiry::run(server.clone()));
+        }
         Ok(Self { server })
     }
 
@@ -141,5 +159,24 @@ impl ApiServer {
     /// As [`router`](Self::router), every request being made by that user: for components in the same process.
     pub fn router_as(&self, user: User) -> Router {
         self.router().layer(axum::Extension(user))
+    }
+}
+
+async fn make_what_every_cluster_has(server: &Server) -> Result<(), ApiError> {
+    priority::bootstrap(server).await?;
+    namespaces::bootstrap(server).await
+}
+
+/// Tries again until the store is there.
+async fn bootstrap_later(server: Arc<Server>) {
+    loop {
+        tokio::select! {
+            () = server.shutdown.cancelled() => return,
+            () = tokio::time::sleep(BOOTSTRAP_RETRY) => {}
+        }
+        match make_what_every_cluster_has(&server).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "the cluster's first objects cannot be made yet"),
+        }
     }
 }

@@ -393,7 +393,7 @@ pub struct PlanEntry {
     pub action: Action,
     /// With which object.
     pub object: ObjectKey,
-    /// The resource's plural and singular names are not needed to render; `kubectl` takes this: `pod/web`.
+    /// As `kubectl` takes and prints it: `pod/web`.
     pub name: String,
     /// Where in the source it stands.
     #[serde(skip_serializing_if = "Option::is_none")]

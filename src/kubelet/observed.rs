@@ -49,6 +49,8 @@ pub struct Container {
     pub image: String,
     /// The image as the status shows it.
     pub image_id: String,
+    /// JSON of its preStop hook, as its pod said when it was made.
+    pub pre_stop: Option<String>,
     /// What it does.
     pub state: State,
 }

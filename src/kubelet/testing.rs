@@ -81,6 +81,7 @@ fn container(name: &str, attempt: u32, state: State) -> Container {
         grace_seconds: 30,
         image: "busybox".into(),
         image_id: "docker://sha256:1".into(),
+        pre_stop: None,
         state,
     }
 }

@@ -109,15 +109,6 @@ impl FieldError {
         )
     }
 
-    /// There are more than `max` of them.
-    pub(crate) fn too_many(field: &Path, count: usize, max: usize) -> Self {
-        Self::new(
-            field,
-            FieldErrorKind::TooMany,
-            format!("Too many: {count}: must have at most {max} items"),
-        )
-    }
-
     /// What it names is not there.
     pub(crate) fn not_found(field: &Path, value: impl Serialize) -> Self {
         Self::new(field, FieldErrorKind::NotFound, format!("Not found: {}", show(value)))

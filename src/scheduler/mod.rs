@@ -1,15 +1,22 @@
 //! Chooses a node for each unbound pod. Decides purely; a thin loop feeds it and binds.
 //!
-//! [`schedule`] decides over a [`Snapshot`] by the rules in [`filter`] and [`score`].
+//! [`schedule`] decides over a [`Snapshot`] by the rules in [`filter`] and [`score`]. [`state::State`] holds what is
+//! known and says what is next, out of its [`queue`]; [`run`] feeds it from watches and carries out its steps.
 
 pub mod affinity;
+mod bind;
 pub mod filter;
 pub mod pod;
+pub mod queue;
 pub mod refusal;
+mod report;
 pub mod resources;
+mod run;
 mod schedule;
 pub mod score;
 pub mod snapshot;
+pub mod state;
 
+pub use run::{Config, Error, run};
 pub use schedule::{Decision, Unschedulable, feasible, schedule};
 pub use snapshot::Snapshot;

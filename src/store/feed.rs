@@ -149,7 +149,11 @@ impl Feed {
             prefix: prefix.to_owned(),
             bell: Notify::new(),
         });
-        self.lock().watchers.push(Arc::downgrade(&waiter));
+        let mut state = self.lock();
+        // Publishing drops who left, but in a quiet store many may come and go between two events.
+        state.watchers.retain(|watcher| watcher.strong_count() > 0);
+        state.watchers.push(Arc::downgrade(&waiter));
+        drop(state);
         waiter
     }
 
@@ -195,11 +199,12 @@ impl State {
         while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.size();
-            self.base = Some(oldest.revision());
+            self.base = self.base.max(Some(oldest.revision()));
         }
-        // The rest of a revision that was cut goes too, so that `base` is never half there.
+        // The rest of a revision that was cut goes too, so that `base` is never half there, and so
+        // does what was forgotten before it came.
         while let Some(oldest) = self.events.front()
-            && Some(oldest.revision()) == self.base
+            && Some(oldest.revision()) <= self.base
         {
             self.bytes -= oldest.size();
             self.events.pop_front();
@@ -255,5 +260,125 @@ impl Event {
             Event::Put { current, previous } => of(current) + previous.as_ref().map_or(0, of),
             Event::Delete { previous, .. } => of(previous),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::KeyValue;
+    use super::*;
+
+    fn put(key: &str, revision: Revision, len: usize) -> Event {
+        let value = Bytes::from(vec![b'x'; len]);
+        let key = key.to_owned();
+        Event::Put {
+            current: KeyValue {
+                key,
+                value,
+                create_revision: revision,
+                mod_revision: revision,
+            },
+            previous: None,
+        }
+    }
+
+    fn taken(feed: &Feed, prefix: &str, next: Revision) -> (Vec<Revision>, Revision) {
+        match feed.take(prefix, next) {
+            Taken::Events { events, up_to } => (events.iter().map(|event| event.revision()).collect(), up_to),
+            Taken::Past => panic!("{next} is past"),
+            Taken::Unknown => panic!("the head is unknown"),
+            Taken::Closed(reason) => panic!("closed: {reason}"),
+        }
+    }
+
+    #[test]
+    fn takes_what_matches_and_says_how_far_that_reaches() {
+        let feed = Feed::new(Some(10));
+        feed.publish(
+            vec![
+                put("/a/1", 11, 1),
+                put("/b/1", 12, 1),
+                put("/a/2", 13, 1),
+                put("/b/2", 14, 1),
+            ],
+            14,
+        );
+        for (name, prefix, next, expected) in [
+            ("all", "/a/", 11, (vec![11, 13], 14)),
+            ("the rest", "/a/", 13, (vec![13], 14)),
+            ("none left", "/a/", 14, (vec![], 14)),
+            ("ahead", "/a/", 20, (vec![], 19)),
+            ("no match", "/c/", 11, (vec![], 14)),
+        ] {
+            assert_eq!(taken(&feed, prefix, next), expected, "{name}");
+        }
+        assert!(matches!(feed.take("/a/", 10), Taken::Past), "what was before the feed");
+    }
+
+    #[test]
+    fn a_large_take_is_cut_between_revisions_only() {
+        let feed = Feed::new(Some(0));
+        // A foreign transaction: three keys at each revision.
+        let events = (0..3 * 200).map(|n| put(&format!("/a/{n}"), 1 + n / 3, 1)).collect();
+        feed.publish(events, 200);
+        let (first, up_to) = taken(&feed, "/a/", 1);
+        assert!(
+            first.len() >= MAX_TAKEN && first.len().is_multiple_of(3),
+            "{}",
+            first.len()
+        );
+        assert_eq!(first.last(), Some(&up_to));
+        let (second, _) = taken(&feed, "/a/", up_to + 1);
+        assert_eq!(second[..3], [up_to + 1; 3]);
+    }
+
+    #[test]
+    fn keeps_no_more_than_its_bounds() {
+        for (name, len, count) in [
+            ("many", 1, MAX_EVENTS * 2),
+            ("large", MAX_BYTES / 10, 40),
+            ("huge", MAX_BYTES * 2, 3),
+        ] {
+            let feed = Feed::new(Some(0));
+            for revision in 1..=count as Revision {
+                feed.publish(vec![put("/a/1", revision, len)], revision);
+            }
+            let state = feed.lock();
+            assert!(
+                state.events.len() <= MAX_EVENTS && (state.bytes <= MAX_BYTES || state.events.len() == 1),
+                "{name}"
+            );
+            let bytes: usize = state.events.iter().map(|event| event.size()).sum();
+            assert_eq!(state.bytes, bytes, "{name}");
+            let oldest = state.events.front().map(|event| event.revision());
+            assert_eq!(
+                oldest.map(|oldest| oldest - 1),
+                state.base,
+                "{name}: the base is right before the oldest"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_past_even_if_it_is_published_later() {
+        let feed = Feed::new(Some(0));
+        feed.publish(vec![put("/a/1", 1, 1), put("/a/2", 2, 1)], 2);
+        feed.forget(4);
+        feed.publish((3..=6).map(|revision| put("/a/3", revision, 1)).collect(), 6);
+        for next in 1..=4 {
+            assert!(matches!(feed.take("/a/", next), Taken::Past), "{next}");
+        }
+        assert_eq!(taken(&feed, "/a/", 5), (vec![5, 6], 6));
+    }
+
+    #[test]
+    fn a_closed_feed_delivers_what_it_has_and_ends() {
+        let feed = Feed::new(Some(0));
+        feed.publish(vec![put("/a/1", 1, 1)], 1);
+        feed.close("enough");
+        assert_eq!(taken(&feed, "/a/", 1), (vec![1], 1));
+        assert!(matches!(feed.take("/a/", 2), Taken::Closed(reason) if reason == "enough"));
     }
 }

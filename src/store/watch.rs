@@ -23,9 +23,6 @@ pub(super) trait History: Send + 'static {
         prefix: &str,
         from: Revision,
     ) -> impl Future<Output = Result<(Vec<Arc<Event>>, Revision), StoreError>> + Send;
-
-    /// Called once the feed has taken over, to let go of what `read` kept open.
-    fn rest(&mut self) {}
 }
 
 struct Watch<H> {
@@ -81,7 +78,6 @@ impl<H: History> Watch<H> {
             }
             match self.feed.take(&self.prefix, self.next) {
                 Taken::Events { events, up_to } => {
-                    self.history.rest();
                     self.accept(events, up_to);
                     if self.ready.is_empty()
                         && let Some(progress) = self.idle().await

@@ -105,6 +105,22 @@ impl Engine {
         }
     }
 
+    /// The sandbox with this id, if it exists.
+    ///
+    /// # Errors
+    /// Where Docker does not answer.
+    pub async fn sandbox(&self, id: &str) -> Result<Option<Sandbox>, DockerError> {
+        let Some(response) = self.look(id).await? else {
+            return Ok(None);
+        };
+        let labels = response
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.clone())
+            .unwrap_or_default();
+        Ok(sandbox(response, &labels))
+    }
+
     /// The uids of all pods that this node has containers of.
     ///
     /// # Errors
@@ -155,6 +171,7 @@ fn container(response: ContainerInspectResponse, labels: &HashMap<String, String
         grace_seconds: labels::number(labels, labels::GRACE_PERIOD),
         image: label(labels::IMAGE),
         image_id: label(labels::IMAGE_ID),
+        pre_stop: labels.get(labels::PRE_STOP).cloned(),
         state,
     })
 }

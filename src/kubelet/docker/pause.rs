@@ -13,20 +13,20 @@ const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
 const REPOSITORY: &str = "reconcile.dev/pause";
 
 impl Engine {
-    /// The name of the sandbox image, loading it first where it is absent.
+    /// The name of the built-in sandbox image.
+    pub fn pause_image_name() -> String {
+        format!("{REPOSITORY}:{}", tag())
+    }
+
+    /// Loads the built-in sandbox image; one that is there already becomes the same again.
     ///
     /// # Errors
     /// Where Docker does not answer or cannot store it.
-    pub async fn ensure_pause_image(&self) -> Result<String, DockerError> {
-        let tag = tag();
-        let name = format!("{REPOSITORY}:{tag}");
-        if self.image(&name).await?.is_some() {
-            return Ok(name);
-        }
+    pub async fn load_pause_image(&self) -> Result<(), DockerError> {
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
             .repo(REPOSITORY)
-            .tag(&tag)
+            .tag(&tag())
             .changes(vec![r#"ENTRYPOINT ["/pause"]"#.into()])
             .build();
         let archive = archive().map_err(|error| DockerError::Refused(error.to_string()))?;
@@ -34,7 +34,7 @@ impl Engine {
             .create_image(Some(options), Some(bollard::body_full(archive.into())), None)
             .try_for_each(|_progress| futures::future::ready(Ok(())))
             .await?;
-        Ok(name)
+        Ok(())
     }
 }
 

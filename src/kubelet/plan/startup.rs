@@ -79,13 +79,13 @@ pub fn advance(pod: &Pod, observed: &Observed, local: &Local, now: Timestamp, pl
     if world.stop_strays(sandbox, plan) {
         return;
     }
+    if let Some(retry_at) = local.pod_hold.as_ref().and_then(|hold| hold.retry_at)
+        && retry_at > now
+    {
+        plan.wake(retry_at);
+        return;
+    }
     if sandbox.is_none() {
-        if let Some(retry_at) = local.pod_hold.as_ref().and_then(|hold| hold.retry_at)
-            && retry_at > now
-        {
-            plan.wake(retry_at);
-            return;
-        }
         let fresh = observed.sandboxes.iter().filter(|sandbox| sandbox.fresh);
         plan.actions
             .extend(fresh.map(|sandbox| Action::Remove { id: sandbox.id.clone() }));

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+pub use containers::FRESH_FAILURE;
+
 use super::local::Local;
 use super::observed::Observed;
 use super::plan::{Stage, stage};

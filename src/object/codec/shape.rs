@@ -16,24 +16,28 @@ const POINTERS: &[(&str, &[&str])] = &[
     ("AppArmorProfile", &["localhostProfile"]),
     ("AzureDiskVolumeSource", &["cachingMode", "fsType", "kind", "readOnly"]),
     ("CSIVolumeSource", &["fsType", "readOnly"]),
-    ("ClusterTrustBundleProjection", &["name", "optional", "signerName"]),
+    (
+        "ClusterTrustBundleProjection",
+        &["name", "optional", "signerName", "user"],
+    ),
     ("ConfigMap", &["immutable"]),
     ("ConfigMapEnvSource", &["optional"]),
     ("ConfigMapKeySelector", &["optional"]),
     ("ConfigMapProjection", &["optional"]),
-    ("ConfigMapVolumeSource", &["defaultMode", "optional"]),
+    ("ConfigMapVolumeSource", &["defaultMode", "defaultUser", "optional"]),
     ("Container", &["restartPolicy"]),
     ("ContainerRestartRuleOnExitCodes", &["operator"]),
     ("ContainerStatus", &["started", "stopSignal"]),
-    ("DownwardAPIVolumeFile", &["mode"]),
-    ("DownwardAPIVolumeSource", &["defaultMode"]),
+    ("DownwardAPIVolumeFile", &["mode", "user"]),
+    ("DownwardAPIVolumeSource", &["defaultMode", "defaultUser"]),
+    ("EmptyDirVolumeSource", &["mode"]),
     ("EphemeralContainer", &["restartPolicy"]),
     ("FCVolumeSource", &["lun"]),
     ("FileKeySelector", &["optional"]),
     ("GRPCAction", &["service"]),
     ("HostPathVolumeSource", &["type"]),
     ("ISCSIVolumeSource", &["initiatorName"]),
-    ("KeyToPath", &["mode"]),
+    ("KeyToPath", &["mode", "user"]),
     (
         "LeaseSpec",
         &[
@@ -57,7 +61,7 @@ const POINTERS: &[(&str, &[&str])] = &[
         "PersistentVolumeClaimSpec",
         &["storageClassName", "volumeAttributesClassName", "volumeMode"],
     ),
-    ("PodCertificateProjection", &["maxExpirationSeconds"]),
+    ("PodCertificateProjection", &["maxExpirationSeconds", "user"]),
     ("PodDNSConfigOption", &["value"]),
     ("PodResourceClaim", &["resourceClaimName", "resourceClaimTemplateName"]),
     ("PodResourceClaimStatus", &["resourceClaimName"]),
@@ -91,13 +95,13 @@ const POINTERS: &[(&str, &[&str])] = &[
     ),
     ("PriorityClass", &["preemptionPolicy"]),
     ("Probe", &["terminationGracePeriodSeconds"]),
-    ("ProjectedVolumeSource", &["defaultMode"]),
+    ("ProjectedVolumeSource", &["defaultMode", "defaultUser"]),
     ("SeccompProfile", &["localhostProfile"]),
     ("Secret", &["immutable"]),
     ("SecretEnvSource", &["optional"]),
     ("SecretKeySelector", &["optional"]),
     ("SecretProjection", &["optional"]),
-    ("SecretVolumeSource", &["defaultMode", "optional"]),
+    ("SecretVolumeSource", &["defaultMode", "defaultUser", "optional"]),
     (
         "SecurityContext",
         &[
@@ -111,7 +115,7 @@ const POINTERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ServiceAccount", &["automountServiceAccountToken"]),
-    ("ServiceAccountTokenProjection", &["expirationSeconds"]),
+    ("ServiceAccountTokenProjection", &["expirationSeconds", "user"]),
     ("Toleration", &["tolerationSeconds"]),
     (
         "TopologySpreadConstraint",
@@ -147,8 +151,12 @@ enum Blank {
     Amount,
     /// A node's kubelet endpoint.
     Endpoints,
+    /// A pod's spec, which has containers.
+    PodSpec,
     /// A node's description of itself.
     NodeInfo,
+    /// Both of these.
+    NodeStatus,
 }
 
 /// Fields printed though empty, by type.
@@ -172,13 +180,13 @@ const ALWAYS: &[(&str, &str, Blank)] = &[
     ("Namespace", "status", Blank::Struct),
     ("NamespaceCondition", "lastTransitionTime", Blank::Time),
     ("Node", "spec", Blank::Struct),
-    ("Node", "status", Blank::Struct),
+    ("Node", "status", Blank::NodeStatus),
     ("NodeCondition", "lastHeartbeatTime", Blank::Time),
     ("NodeCondition", "lastTransitionTime", Blank::Time),
     ("NodeStatus", "daemonEndpoints", Blank::Endpoints),
     ("NodeStatus", "nodeInfo", Blank::NodeInfo),
     ("PersistentVolumeClaimSpec", "resources", Blank::Struct),
-    ("Pod", "spec", Blank::Struct),
+    ("Pod", "spec", Blank::PodSpec),
     ("Pod", "status", Blank::Struct),
     ("PodCondition", "lastProbeTime", Blank::Time),
     ("PodCondition", "lastTransitionTime", Blank::Time),
@@ -240,6 +248,10 @@ impl Blank {
             Self::Number => json!(0),
             Self::Amount => json!("0"),
             Self::Endpoints => json!({"kubeletEndpoint": {"Port": 0}}),
+            Self::PodSpec => json!({"containers": []}),
+            Self::NodeStatus => {
+                json!({"daemonEndpoints": Self::Endpoints.value(), "nodeInfo": Self::NodeInfo.value()})
+            }
             Self::NodeInfo => json!({
                 "architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",
                 "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",

@@ -1,5 +1,6 @@
 //! The rules of each kind: defaults, preparation, validation, selectable fields. One file or folder a kind; no names here.
 
+mod amounts;
 mod config_map;
 mod event;
 mod lease;
@@ -157,3 +158,6 @@ fn readable<T: DeserializeOwned>(object: &Value, errors: &mut Vec<FieldError>) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Taint};
 use serde_json::{Value, json};
 
 use super::Strategy;
-use super::pod::defaults::round_amounts;
+use super::amounts::round_amounts;
 use super::selectable::{Selectable, flag};
 use crate::object::field_error::{FieldError, Path};
 use crate::object::format;

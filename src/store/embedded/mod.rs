@@ -25,7 +25,7 @@ use super::{Event, KeyValue, ListOptions, Page, Revision, Store, StoreError, Wat
 pub use open::OpenError;
 use open::Opened;
 use reader::Snapshot;
-use writer::{Change, QUEUE, Request, Writer};
+use writer::{Change, QUEUE, Request, Retention, Writer};
 
 /// The largest value: well above the body limit of the API, and bounds what a transaction holds.
 const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
@@ -46,21 +46,21 @@ impl Embedded {
     /// Opens the store in the file at `path`, or makes an empty one there. Only one process at a
     /// time can have it open. Blocks while the file is checked, some milliseconds a 10 MB.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::file(path)?)
+        Self::start(path, open::file(path)?, Retention::DEFAULT)
     }
 
     /// An empty store that lives in memory only, and no longer than this value.
     pub fn in_memory() -> Result<Self, OpenError> {
-        Self::start(Path::new("(memory)"), open::in_memory()?)
+        Self::start(Path::new("(memory)"), open::in_memory()?, Retention::DEFAULT)
     }
 
     /// A copy in memory of the store in the file at `path`, empty where there is none. Nothing is
     /// written to the file or beside it, and what is written to the copy is lost when it is dropped.
     pub fn open_copy(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::copy_of(path)?)
+        Self::start(path, open::copy_of(path)?, Retention::DEFAULT)
     }
 
-    fn start(path: &Path, opened: Opened) -> Result<Self, OpenError> {
+    fn start(path: &Path, opened: Opened, retention: Retention) -> Result<Self, OpenError> {
         let Opened {
             database,
             revision,
@@ -75,6 +75,7 @@ impl Embedded {
             revision,
             compacted,
             history_bytes,
+            retention,
             // How old the history in the file is nobody knows, so its age begins now.
             marks: VecDeque::from([(Instant::now(), revision)]),
         };
@@ -113,7 +114,6 @@ impl Drop for Embedded {
             && writer.join().is_err()
         {
             tracing::error!("the store's writer had panicked");
-            self.feed.close("the store is closed");
         }
     }
 }
@@ -211,4 +211,79 @@ fn check_size(key: &str, value: &Bytes) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt;
+
+    use super::super::Watched;
+    use super::*;
+
+    fn keeping(retention: Retention) -> Embedded {
+        let path = Path::new("(memory)");
+        Embedded::start(path, open::in_memory().expect("memory"), retention).expect("a thread")
+    }
+
+    /// The revision of the oldest list that can be had, after 40 writes of 1000 bytes.
+    async fn oldest_after_writes(store: &Embedded) -> Revision {
+        let mut revision = store.create("/a", Bytes::new()).await.expect("a new key");
+        for _ in 1..40 {
+            let value = Bytes::from(vec![b'x'; 1000]);
+            revision = store.update("/a", value, revision).await.expect("an unchanged key");
+        }
+        match store.watch("/", 1).await.expect("a watch").next().await {
+            Some(Err(StoreError::Compacted { oldest, .. })) => oldest - 1,
+            Some(Ok(Watched::Event(event))) => event.revision() - 1,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn history_is_bounded_without_being_asked() {
+        let long = Duration::from_secs(3600);
+        for (name, retention, expected) in [
+            (
+                "all is kept",
+                Retention {
+                    age: long,
+                    bytes: 1 << 20,
+                },
+                0..=0,
+            ),
+            // A row has the value, the value before it, and some bytes of its own.
+            (
+                "bytes",
+                Retention {
+                    age: long,
+                    bytes: 10_500,
+                },
+                35..=35,
+            ),
+            (
+                "age",
+                Retention {
+                    age: Duration::ZERO,
+                    bytes: 1 << 20,
+                },
+                1..=39,
+            ),
+        ] {
+            let store = keeping(retention);
+            let oldest = oldest_after_writes(&store).await;
+            assert!(expected.contains(&oldest), "{name}: {oldest}");
+            let options = |at| ListOptions {
+                at: Some(at),
+                ..ListOptions::default()
+            };
+            let page = store.list("/", options(oldest)).await.expect("the oldest list");
+            assert_eq!(page.items.len(), usize::from(oldest > 0), "{name}");
+            if oldest > 0 {
+                let older = store.list("/", options(oldest - 1)).await;
+                assert!(matches!(older, Err(StoreError::Compacted { .. })), "{name}: {older:?}");
+            }
+        }
+    }
 }

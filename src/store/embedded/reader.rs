@@ -13,6 +13,9 @@ use crate::store::{Event, KeyValue, ListOptions, Page, Revision, StoreError};
 /// The most events of one read of the history, as many as the feed hands out at once.
 const MAX_EVENTS: usize = 256;
 
+/// The most bytes of rows with events in one read, which its watch holds until they are delivered.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// The most rows of history looked at in one read, so that a watch of a rare prefix gives other
 /// readers a turn.
 const MAX_ROWS: usize = 4096;
@@ -124,14 +127,16 @@ impl Snapshot {
         }
         let history = self.transaction.open_table(HISTORY).map_err(failed)?;
         let mut events = Vec::new();
+        let mut bytes = 0;
         for (seen, row) in history.range(from..).map_err(failed)?.enumerate() {
             let (revision, row) = row.map_err(failed)?;
-            let revision = revision.value();
-            let row = EventRow::decode(revision, row.value())?;
-            if row.key.starts_with(prefix) {
-                events.push(Arc::new(row.event()?));
+            let (revision, row) = (revision.value(), row.value());
+            let decoded = EventRow::decode(revision, row)?;
+            if decoded.key.starts_with(prefix) {
+                bytes += row.len();
+                events.push(Arc::new(decoded.event()?));
             }
-            if events.len() >= MAX_EVENTS || seen + 1 >= MAX_ROWS {
+            if events.len() >= MAX_EVENTS || bytes >= MAX_BYTES || seen + 1 >= MAX_ROWS {
                 return Ok((events, revision));
             }
         }

@@ -29,16 +29,27 @@ const MAX_BATCH: usize = 512;
 /// The most bytes of values in one transaction, which redb holds in memory until it commits.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long history is kept: as Kubernetes keeps it, so that a client that was away for minutes
-/// can go on watching, and a paged list can be finished.
-const HISTORY_AGE: Duration = Duration::from_secs(5 * 60);
+/// How much history is kept without being asked to compact it.
+#[derive(Clone, Copy)]
+pub(super) struct Retention {
+    /// For how long.
+    pub(super) age: Duration,
+    /// The most bytes of its rows, whatever their age.
+    pub(super) bytes: u64,
+}
 
-/// The most bytes of history kept, whatever its age: about 10,000 changes of ordinary pods. Bounds
-/// the file, and the time to check it when it is opened.
-const HISTORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+impl Retention {
+    /// As long as Kubernetes keeps it, so that a client that was away for minutes can go on watching
+    /// and a paged list can be finished; and about 10,000 changes of ordinary pods, which bounds the
+    /// file and the time to check it when it is opened.
+    pub(super) const DEFAULT: Self = Self {
+        age: Duration::from_secs(5 * 60),
+        bytes: 64 * 1024 * 1024,
+    };
+}
 
-/// How often the age of the history is noted; `HISTORY_AGE` by this is the number of notes.
-const MARK_INTERVAL: Duration = Duration::from_secs(10);
+/// How many notes of the age of the history are kept: its age is kept to a thirtieth.
+const MARKS: u32 = 30;
 
 /// Rows of history removed beside one transaction's own writes: more than a transaction adds, so
 /// that removal keeps up, and few enough to add little to its time.
@@ -77,8 +88,18 @@ pub(super) struct Writer {
     pub(super) revision: Revision,
     pub(super) compacted: Revision,
     pub(super) history_bytes: u64,
+    pub(super) retention: Retention,
     /// Since when which revision was the newest, oldest first.
     pub(super) marks: VecDeque<(Instant, Revision)>,
+}
+
+/// Ends the watches when the thread ends, also by a panic: nothing would ever come again.
+struct EndsWatches(Arc<Feed>);
+
+impl Drop for EndsWatches {
+    fn drop(&mut self) {
+        self.0.close("the store is closed");
+    }
 }
 
 /// What a transaction will have done once it is committed.
@@ -93,6 +114,7 @@ struct Outcome {
 impl Writer {
     /// Serves requests until every sender is gone.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let _ends_watches = EndsWatches(Arc::clone(&self.feed));
         while let Some(first) = requests.blocking_recv() {
             let mut changes = Vec::new();
             let mut answers = Vec::new();
@@ -113,7 +135,6 @@ impl Writer {
                 }
             }
         }
-        self.feed.close("the store is closed");
     }
 
     /// Carries out all changes in one transaction; the answers are in their order.
@@ -157,7 +178,7 @@ impl Writer {
                 outcome.answers.push(answer);
             }
             let aged = self.aged(Instant::now());
-            outcome.trim(&mut history, aged)?;
+            outcome.trim(&mut history, aged, self.retention.bytes)?;
         }
         let changed = outcome.revision != self.revision
             || outcome.compacted != self.compacted
@@ -177,7 +198,7 @@ impl Writer {
         let recent = self
             .marks
             .back()
-            .is_some_and(|(noted, _)| now.duration_since(*noted) < MARK_INTERVAL);
+            .is_some_and(|(noted, _)| now.duration_since(*noted) < self.retention.age / MARKS);
         if !recent {
             self.marks.push_back((now, self.revision));
         }
@@ -185,7 +206,7 @@ impl Writer {
         while self
             .marks
             .get(1)
-            .is_some_and(|(noted, _)| now.duration_since(*noted) >= HISTORY_AGE)
+            .is_some_and(|(noted, _)| now.duration_since(*noted) >= self.retention.age)
         {
             self.marks.pop_front();
         }
@@ -196,7 +217,7 @@ impl Writer {
         let aged = self
             .marks
             .front()
-            .filter(|(noted, _)| now.duration_since(*noted) >= HISTORY_AGE);
+            .filter(|(noted, _)| now.duration_since(*noted) >= self.retention.age);
         aged.map_or(0, |(_, revision)| *revision)
     }
 }
@@ -258,10 +279,15 @@ impl Outcome {
     }
 
     /// Removes some rows that are compacted, older than history is kept, or too many bytes.
-    fn trim(&mut self, history: &mut Table<'_, u64, &'static [u8]>, aged: Revision) -> Result<(), StoreError> {
+    fn trim(
+        &mut self,
+        history: &mut Table<'_, u64, &'static [u8]>,
+        aged: Revision,
+        bytes_max: u64,
+    ) -> Result<(), StoreError> {
         for _ in 0..TRIM_ROWS {
             let Some((revision, len)) = oldest(history)? else { break };
-            if revision > self.compacted.max(aged) && self.history_bytes <= HISTORY_BYTES_MAX {
+            if revision > self.compacted.max(aged) && self.history_bytes <= bytes_max {
                 break;
             }
             history.remove(revision).map_err(failed)?;

@@ -11,8 +11,12 @@ use super::CALL_TIMEOUT;
 use super::convert::{self, Failure, key_value, number, prefix_end, revision};
 use crate::store::{KeyValue, ListOptions, Page, Revision, StoreError};
 
-/// The largest answer accepted: far above gRPC's default of 4 MiB, and still a bound on memory.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The largest answer to a call: several of the largest values etcd takes, and a bound on memory.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest message of a watch. etcd sends a thousand revisions that a watch has missed at once,
+/// with the values before them, so this is far above what ordinary objects need.
+const MAX_EVENTS_BYTES: usize = 64 * 1024 * 1024;
 
 /// The keys fetched by one call of a list; halved where their values make the answer too large.
 const KEYS_PER_CALL: usize = 1000;
@@ -40,8 +44,8 @@ enum CallError {
 impl Calls {
     pub(super) fn new(client: &Client, endpoints: String) -> Self {
         Self {
-            kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
-            watch: client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
+            kv: client.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES),
+            watch: client.watch_client().max_decoding_message_size(MAX_EVENTS_BYTES),
             endpoints: endpoints.into(),
         }
     }

@@ -68,25 +68,16 @@ async fn follow_once(calls: &Calls, feed: &Feed, backoff: &mut Backoff) -> Store
 }
 
 /// Reads the past of etcd for one watch.
+///
+/// Each read opens an etcd watch and closes it again: one left open while its reader is slow would
+/// fill the connection that all calls share, and be told of no compaction.
 pub(super) struct Replay {
     calls: Calls,
-    /// An open watch and the revision it delivers next.
-    open: Option<(Revision, Session)>,
 }
 
 impl Replay {
     pub(super) fn new(calls: Calls) -> Self {
-        Self { calls, open: None }
-    }
-
-    async fn read_once(&mut self, from: Revision) -> Result<(Vec<Event>, Revision), StoreError> {
-        let mut session = match self.open.take() {
-            Some((next, session)) if next == from => session,
-            _ => Session::open(&self.calls, from).await?,
-        };
-        let (events, up_to) = session.next().await?;
-        self.open = Some((up_to + 1, session));
-        Ok((events, up_to))
+        Self { calls }
     }
 }
 
@@ -94,7 +85,8 @@ impl History for Replay {
     async fn read(&mut self, prefix: &str, from: Revision) -> Result<(Vec<Arc<Event>>, Revision), StoreError> {
         let mut backoff = Backoff::default();
         loop {
-            match self.read_once(from).await {
+            let read = async { Session::open(&self.calls, from).await?.next().await };
+            match read.await {
                 Ok((events, up_to)) => {
                     let matching = events.into_iter().filter(|event| event.key().starts_with(prefix));
                     return Ok((matching.map(Arc::new).collect(), up_to));
@@ -106,10 +98,6 @@ impl History for Replay {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    fn rest(&mut self) {
-        self.open = None;
     }
 }
 

@@ -144,8 +144,11 @@ pub fn admit_service_account(
             let present = volumes.iter().find(mounts_secret).map(|volume| volume.name.clone());
             let volume = present.clone().unwrap_or_else(|| secret.to_owned());
             let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
-            let mounted = containers.fold(false, |mounted, container| mount_token(container, &volume) || mounted);
-            if mounted && present.is_none() {
+            // Every container gets its mount, so all are visited before the count is looked at.
+            let mounted = containers
+                .filter_map(|container| mount_token(container, &volume).then_some(()))
+                .count();
+            if mounted > 0 && present.is_none() {
                 volumes.push(token_volume(secret));
             }
         }

@@ -1,16 +1,12 @@
 //! What a pod's fields are when left out, as Kubernetes' v1 defaults have it. Admission's part is in `admit`.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{
     AzureDiskVolumeSource, Container, ContainerPort, DownwardAPIVolumeFile, EmptyDirVolumeSource, HTTPGetAction,
     ISCSIVolumeSource, Lifecycle, ObjectFieldSelector, Pod, PodIP, PodSecurityContext, PodSpec, PodStatus, Probe,
     RBDVolumeSource, ScaleIOVolumeSource, Volume, VolumeProjection,
 };
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
-
-use crate::object::quantity::Quantity;
+use crate::object::kinds::amounts::round_amounts;
 
 /// The mode of files that a volume writes: rw-r--r--.
 pub(super) const FILE_MODE: i32 = 0o644;
@@ -22,15 +18,6 @@ const TOKEN_SECONDS: i64 = 3600;
 /// Sets a field that is not there yet.
 fn fill<T>(field: &mut Option<T>, value: impl Into<T>) {
     field.get_or_insert_with(|| value.into());
-}
-
-/// Amounts of resources are kept in thousandths at the finest.
-pub(in crate::object::kinds) fn round_amounts(amounts: &mut BTreeMap<String, Amount>) {
-    for Amount(text) in amounts.values_mut() {
-        if let Ok(amount) = text.parse::<Quantity>() {
-            *text = amount.rounded_to_millis().to_string();
-        }
-    }
 }
 
 /// Fills in the whole pod.

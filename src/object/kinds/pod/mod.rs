@@ -1,7 +1,7 @@
 //! Pods: defaults, admission, validation. Pure; what must be looked up comes in as an argument.
 
 mod admit;
-pub(super) mod defaults;
+mod defaults;
 mod qos;
 mod validate;
 

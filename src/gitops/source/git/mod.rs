@@ -1,0 +1,165 @@
+//! The only code that uses libgit2: repositories, their objects, work trees and remotes. Checks nothing out.
+
+mod preview;
+mod remote;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Object, Repository};
+
+use super::Snapshot;
+use crate::gitops::error::Error;
+use crate::gitops::report::{Commit, Revision};
+
+pub(super) use preview::preview;
+pub(super) use remote::{Url, fetch, read_clone};
+
+fn failed(step: &str, error: &git2::Error) -> Error {
+    Error::Source(format!("{step}: {}", error.message()))
+}
+
+/// Whether this directory itself is a repository or the root of a work tree.
+pub(super) fn is_repository(root: &Path) -> bool {
+    root.join(".git").exists()
+        || (root.join("HEAD").is_file() && root.join("objects").is_dir() && root.join("refs").is_dir())
+}
+
+/// Opens the repository at this very directory.
+pub(super) fn open(root: &Path) -> Result<Repository, Error> {
+    Repository::open(root).map_err(|error| match error.code() {
+        ErrorCode::Owner => Error::Source(format!(
+            "git repository {0} belongs to another user; if you trust it: git config --global --add safe.directory {0}",
+            root.display()
+        )),
+        _ => failed(&format!("git repository {}", root.display()), &error),
+    })
+}
+
+/// The work tree around a directory, and the way from its root to the directory.
+pub(super) fn discover(directory: &Path) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    let repository = match Repository::discover(directory) {
+        Ok(repository) => repository,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(failed(
+                &format!("looking for a git repository at {}", directory.display()),
+                &error,
+            ));
+        }
+    };
+    let Some(root) = repository.workdir() else {
+        return Ok(None);
+    };
+    let real = |path: &Path| {
+        std::fs::canonicalize(path)
+            .map_err(|error| Error::Source(format!("{}: {}", path.display(), super::plain(&error))))
+    };
+    let root = real(root)?;
+    let inside = real(directory)?
+        .strip_prefix(&root)
+        .map(Path::to_owned)
+        .unwrap_or_default();
+    Ok(Some((root, inside)))
+}
+
+/// The folders whose HEAD and refs tell of new commits.
+pub(super) fn metadata_paths(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let repository = open(root)?;
+    let (own, common) = (repository.path().to_owned(), repository.commondir().to_owned());
+    Ok(if own == common { vec![own] } else { vec![own, common] })
+}
+
+/// Reads the manifests of HEAD or of the reference, straight from the repository's objects.
+pub(super) fn read(repository: &Repository, reference: Option<&str>, folder: &Path) -> Result<Snapshot, Error> {
+    let (commit, about) = resolve(repository, reference)?;
+    tree::read(repository, &commit, about, folder)
+}
+
+/// The commit that a reference means, and what a person calls it.
+fn resolve<'a>(repository: &'a Repository, reference: Option<&str>) -> Result<(git2::Commit<'a>, Commit), Error> {
+    let (object, name) = match reference {
+        None => head(repository)?,
+        Some(reference) => named(repository, reference)?,
+    };
+    let commit = object
+        .peel_to_commit()
+        .map_err(|error| failed(&format!("{} is no commit", reference.unwrap_or("HEAD")), &error))?;
+    let about = about(&commit, name);
+    Ok((commit, about))
+}
+
+fn about(commit: &git2::Commit<'_>, reference: Option<String>) -> Commit {
+    let subject = String::from_utf8_lossy(commit.message_bytes());
+    Commit {
+        id: commit.id().to_string(),
+        reference,
+        subject: subject.trim_start().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn head(repository: &Repository) -> Result<(Object<'_>, Option<String>), Error> {
+    let head = repository.head().map_err(|error| match error.code() {
+        ErrorCode::UnbornBranch | ErrorCode::NotFound => Error::Source(format!(
+            "git repository {} has no commit yet",
+            repository.workdir().unwrap_or_else(|| repository.path()).display()
+        )),
+        _ => failed("reading HEAD", &error),
+    })?;
+    let name = match head.is_branch() {
+        true => head.shorthand().ok().map(str::to_owned),
+        false => None,
+    };
+    let object = head
+        .peel(git2::ObjectType::Commit)
+        .map_err(|error| failed("reading HEAD", &error))?;
+    Ok((object, name))
+}
+
+/// Branch, tag, remote branch or commit, in git's own order of preference.
+fn named<'a>(repository: &'a Repository, reference: &str) -> Result<(Object<'a>, Option<String>), Error> {
+    let found = repository
+        .revparse_single(reference)
+        .or_else(
+            |error| match repository.revparse_single(&format!("refs/remotes/origin/{reference}")) {
+                Ok(object) => Ok(object),
+                Err(_) => Err(error),
+            },
+        )
+        .map_err(|error| match error.code() {
+            ErrorCode::NotFound | ErrorCode::InvalidSpec => Error::Source(format!(
+                "git repository {} has no branch, tag or commit {reference}{}",
+                repository.workdir().unwrap_or_else(|| repository.path()).display(),
+                branches(repository)
+            )),
+            ErrorCode::Ambiguous => Error::Source(format!(
+                "{reference} is the beginning of several commits; give more of it"
+            )),
+            _ => failed(&format!("looking up {reference}"), &error),
+        })?;
+    let is_hash = reference.len() >= 4 && found.id().to_string().starts_with(&reference.to_lowercase());
+    Ok((found, (!is_hash).then(|| reference.to_owned())))
+}
+
+/// How many branches a message names.
+const BRANCHES_SHOWN: usize = 5;
+
+fn branches(repository: &Repository) -> String {
+    let mut names: Vec<String> = repository
+        .branches(Some(git2::BranchType::Local))
+        .into_iter()
+        .flatten()
+        .filter_map(|branch| branch.ok()?.0.name().ok().flatten().map(str::to_owned))
+        .take(BRANCHES_SHOWN)
+        .collect();
+    names.sort();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" (branches: {})", names.join(", ")),
+    }
+}
+
+/// The revision of a commit.
+fn committed(commit: Commit) -> Revision {
+    Revision::Commit(commit)
+}

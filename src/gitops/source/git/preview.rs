@@ -1,0 +1,99 @@
+//! A work tree as it lies on disk: what a person is about to commit, with what git ignores left out.
+
+use std::path::Path;
+
+use git2::{Repository, Status, StatusOptions};
+
+use super::{Snapshot, failed, head};
+use crate::gitops::error::Error;
+use crate::gitops::report::{Revision, Uncommitted};
+use crate::gitops::source::directory;
+
+/// Reads the files below `folder` of the work tree, untracked ones included.
+pub(crate) fn preview(repository: &Repository, work_tree: &Path, folder: &Path) -> Result<Snapshot, Error> {
+    let root = work_tree.join(folder);
+    let index = repository
+        .index()
+        .map_err(|error| failed("reading the index", &error))?;
+    let ignored = |path: &str, is_folder: bool| {
+        let path = folder.join(path);
+        // What is tracked counts, even where a pattern would ignore it; so does a folder that holds something tracked.
+        let tracked = match is_folder {
+            false => index.get_path(&path, 0).is_some(),
+            true => {
+                let prefix = format!("{}/", path.display());
+                index.find_prefix(prefix.as_str()).is_ok()
+            }
+        };
+        !tracked && repository.is_path_ignored(&path).unwrap_or(false)
+    };
+    let (files, problems) = directory::read_files(&root, &ignored)?;
+    let head = match head(repository) {
+        Ok((object, name)) => {
+            let commit = object
+                .peel_to_commit()
+                .map_err(|error| failed("reading HEAD", &error))?;
+            Some(super::about(&commit, name))
+        }
+        Err(_) if repository.is_empty().unwrap_or(false) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Snapshot {
+        files,
+        revision: Revision::WorkTree {
+            head,
+            uncommitted: uncommitted(repository, folder)?,
+        },
+        problems,
+        notices: Vec::new(),
+    })
+}
+
+fn uncommitted(repository: &Repository, folder: &Path) -> Result<Vec<Uncommitted>, Error> {
+    let mut options = StatusOptions::new();
+    options
+        .include_untracked(true)
+        .recurse_untracked_dirs(true)
+        .include_ignored(false);
+    if !folder.as_os_str().is_empty() {
+        options.disable_pathspec_match(true).pathspec(folder);
+    }
+    let statuses = repository
+        .statuses(Some(&mut options))
+        .map_err(|error| failed("asking git what is uncommitted", &error))?;
+    let mut found: Vec<Uncommitted> = statuses
+        .iter()
+        .filter_map(|entry| {
+            let path = String::from_utf8_lossy(entry.path_bytes()).into_owned();
+            let below = Path::new(&path)
+                .strip_prefix(folder)
+                .ok()?
+                .to_string_lossy()
+                .into_owned();
+            Some(Uncommitted {
+                path: below,
+                state: state(entry.status())?.to_owned(),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn state(status: Status) -> Option<&'static str> {
+    if status.is_conflicted() {
+        Some("conflicted")
+    } else if status.intersects(Status::INDEX_NEW | Status::WT_NEW) {
+        Some("new")
+    } else if status.intersects(Status::INDEX_DELETED | Status::WT_DELETED) {
+        Some("deleted")
+    } else if status.intersects(Status::INDEX_RENAMED | Status::WT_RENAMED) {
+        Some("renamed")
+    } else if status
+        .intersects(Status::INDEX_MODIFIED | Status::WT_MODIFIED | Status::INDEX_TYPECHANGE | Status::WT_TYPECHANGE)
+    {
+        Some("modified")
+    } else {
+        None
+    }
+}

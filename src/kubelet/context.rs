@@ -1,0 +1,74 @@
+//! What all workers of a kubelet share.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::Client;
+
+use super::Config;
+use super::docker::{DockerError, Engine};
+use super::events::Events;
+use super::images::Images;
+use super::make::Facts;
+use super::pods::Pods;
+use super::sources::Sources;
+
+/// Everything a worker works with.
+pub struct Context {
+    /// The kubelet's configuration.
+    pub config: Config,
+    /// The API.
+    pub client: Client,
+    /// Docker.
+    pub engine: Arc<Engine>,
+    /// Images.
+    pub images: Images,
+    /// Config maps and secrets.
+    pub sources: Sources,
+    /// Where to tell what happens.
+    pub events: Events,
+    /// The node's pods.
+    pub pods: Arc<Pods>,
+    /// The labels of everything this node makes.
+    pub labels: BTreeMap<String, String>,
+    /// The node's address.
+    pub host_ip: IpAddr,
+    /// What the node offers to pods.
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// Bytes of memory of the node.
+    pub memory_bytes: i64,
+    /// Cleared when Docker refused to set oom_score_adj, which needs a right that some hosts do not grant.
+    pub may_set_oom_score: AtomicBool,
+}
+
+impl Context {
+    /// What is known of a pod with these addresses.
+    pub fn facts(&self, pod_ips: Vec<String>) -> Facts {
+        Facts {
+            host_ip: self.host_ip,
+            pod_ips,
+            allocatable: self.allocatable.clone(),
+        }
+    }
+
+    /// The name of the sandbox image, which is present when this returns.
+    ///
+    /// # Errors
+    /// Where Docker does not answer or cannot get the image.
+    pub async fn pause_image(&self) -> Result<String, DockerError> {
+        let Some(name) = &self.config.pause_image else {
+            let name = Engine::pause_image_name();
+            if self.images.present(&name).await?.is_none() {
+                self.engine.load_pause_image().await?;
+            }
+            return Ok(name);
+        };
+        if self.images.present(name).await?.is_none() {
+            self.images.pull(name, Vec::new()).await?;
+        }
+        Ok(name.clone())
+    }
+}

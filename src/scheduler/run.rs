@@ -1,0 +1,303 @@
+//! The loop: watches feed the state, the state says what is next, the API carries it out.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Api, Client};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::bind::{self, Outcome};
+use super::pod::{DEFAULT_SCHEDULER, PendingPod, uid};
+use super::report::{self, Memory, Notice};
+use super::state::{Bound, State, Step};
+
+/// How many bindings and reports are under way at once: enough to hide the API's latency, few enough not to
+/// crowd out the others that use it.
+const MOST_IN_FLIGHT: usize = 64;
+/// How many decisions are taken in one go before the watches are looked at again, so that none grows stale.
+const MOST_AT_ONCE: usize = 64;
+
+/// How the scheduler runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which pods it places: those whose `schedulerName` is this.
+    pub name: String,
+    /// Where the choice among equally good nodes starts; `None` for anywhere.
+    pub seed: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: DEFAULT_SCHEDULER.to_owned(),
+            seed: None,
+        }
+    }
+}
+
+/// Why the scheduler stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A watch ended, which it never should.
+    #[error("the watch of {0} ended")]
+    WatchEnded(&'static str),
+    /// A task of ours panicked.
+    #[error("a task of the scheduler failed")]
+    Task(#[source] JoinError),
+}
+
+/// What a finished task tells.
+enum Done {
+    Bound(Arc<PendingPod>, Outcome),
+    NotTold(Arc<str>),
+    Told,
+}
+
+/// Places pods until told to stop.
+///
+/// # Errors
+/// Where the scheduler cannot go on; a failing API is waited for instead.
+pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let Config { name, seed } = config;
+    // Finished pods take nothing, so they need not even be sent.
+    let unfinished = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+    let mut pods = pin!(stream(watch(Api::<Pod>::all(client.clone()), unfinished), "pods"));
+    let mut nodes = pin!(stream(
+        watch(Api::<Node>::all(client.clone()), watcher::Config::default()),
+        "nodes"
+    ));
+    let namespaces = watch(Api::<Namespace>::all(client.clone()), watcher::Config::default());
+    let mut namespaces = pin!(stream(namespaces, "namespaces"));
+    let mut scheduler = Scheduler {
+        state: State::new(&name, seed.unwrap_or_else(rand::random)),
+        client,
+        name,
+        memory: Memory::default(),
+        tasks: JoinSet::new(),
+        listed: Listed::default(),
+    };
+    loop {
+        let busy = scheduler.advance();
+        let due = scheduler.due(busy);
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            event = pods.next() => scheduler.pod(event.ok_or(Error::WatchEnded("pods"))?),
+            event = nodes.next() => scheduler.node(event.ok_or(Error::WatchEnded("nodes"))?),
+            event = namespaces.next() => scheduler.namespace(event.ok_or(Error::WatchEnded("namespaces"))?),
+            Some(done) = scheduler.tasks.join_next() => scheduler.done(done.map_err(Error::Task)?),
+            () = wait_until(due) => {}
+        }
+    }
+}
+
+/// A watch that goes on through errors, waiting longer after each in a row.
+fn stream<K>(
+    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    what: &'static str,
+) -> impl Stream<Item = Event<K>> + Send
+where
+    K: Send,
+{
+    watch.default_backoff().filter_map(move |event| async move {
+        match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                tracing::warn!(
+                    what,
+                    error = &error as &dyn std::error::Error,
+                    "a watch failed and is opened again"
+                );
+                None
+            }
+        }
+    })
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What was listed so far, while a watch starts over; and whether it ever was complete.
+#[derive(Default)]
+struct Listed {
+    pods: HashSet<Arc<str>>,
+    nodes: HashSet<Arc<str>>,
+    pods_known: bool,
+    nodes_known: bool,
+    namespaces_known: bool,
+}
+
+struct Scheduler {
+    client: Client,
+    name: String,
+    state: State,
+    memory: Memory,
+    tasks: JoinSet<Done>,
+    listed: Listed,
+}
+
+impl Scheduler {
+    /// Starts what can be started now; tells whether there is more to decide at once.
+    fn advance(&mut self) -> bool {
+        let listed = &self.listed;
+        if !(listed.pods_known && listed.nodes_known && listed.namespaces_known) {
+            // Half a picture would over-commit nodes, or refuse pods for want of them.
+            return false;
+        }
+        for _ in 0..MOST_AT_ONCE {
+            if self.tasks.len() >= MOST_IN_FLIGHT {
+                return false;
+            }
+            match self.state.next(Instant::now()) {
+                Some(step) => self.start(step),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn due(&self, busy: bool) -> Option<Instant> {
+        if busy {
+            return Some(Instant::now());
+        }
+        // With no room for another task, only a finished one helps.
+        self.state.next_due().filter(|_| self.tasks.len() < MOST_IN_FLIGHT)
+    }
+
+    fn start(&mut self, step: Step) {
+        let client = self.client.clone();
+        match step {
+            Step::Bind { pod, node } => {
+                self.tasks.spawn(async move {
+                    let outcome = bind::bind(&client, &pod, &node).await;
+                    Done::Bound(pod, outcome)
+                });
+            }
+            Step::Refuse {
+                pod,
+                message,
+                resource_version,
+            } => self.refuse(pod, message, resource_version),
+        }
+    }
+
+    fn refuse(&mut self, pod: Arc<PendingPod>, message: String, resource_version: Option<String>) {
+        tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %message, "fits nowhere");
+        self.tell(&pod, Notice::failed(message.clone()));
+        let Some(resource_version) = resource_version else {
+            return;
+        };
+        let client = self.client.clone();
+        self.tasks.spawn(async move {
+            match report::condition(&client, &pod, &resource_version, &message).await {
+                Ok(()) => Done::Told,
+                Err(error) => {
+                    tracing::debug!(pod = %pod.info.name, %error, "cannot write that a pod fits nowhere");
+                    Done::NotTold(pod.info.uid.clone())
+                }
+            }
+        });
+    }
+
+    fn tell(&mut self, pod: &Arc<PendingPod>, notice: Notice) {
+        let unique = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
+            .as_nanos();
+        let write = self.memory.decide(pod, &notice, unique, Instant::now());
+        if write == report::Write::Held {
+            return;
+        }
+        let (client, name, pod) = (self.client.clone(), self.name.clone(), pod.clone());
+        self.tasks.spawn(async move {
+            report::event(&client, &name, &pod, &notice, write).await;
+            Done::Told
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Told => {}
+            Done::NotTold(uid) => self.state.not_told(&uid, now),
+            Done::Bound(pod, outcome) => {
+                let Outcome { bound, ours, error } = outcome;
+                if let Bound::On(node) = &bound {
+                    if ours {
+                        tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %node, "bound");
+                        self.tell(&pod, Notice::scheduled(&pod, node));
+                    }
+                    self.memory.forget(&pod.info.uid);
+                }
+                if let (Bound::Not, Some(error)) = (&bound, error) {
+                    tracing::warn!(pod = %pod.info.name, %error, "binding failed and is tried again");
+                    self.tell(&pod, Notice::failed(format!("binding failed: {error}")));
+                }
+                self.state.bound(&pod.info.uid, &bound, now);
+            }
+        }
+    }
+
+    fn pod(&mut self, event: Event<Pod>) {
+        let now = Instant::now();
+        match event {
+            Event::Apply(pod) => self.state.pod_changed(&pod, now),
+            Event::Delete(pod) => {
+                let uid = uid(&pod);
+                self.memory.forget(&uid);
+                self.state.pod_gone(&uid, now);
+            }
+            Event::Init => self.listed.pods.clear(),
+            Event::InitApply(pod) => {
+                self.listed.pods.insert(uid(&pod));
+                self.state.pod_changed(&pod, now);
+            }
+            Event::InitDone => {
+                self.state.keep_pods(&std::mem::take(&mut self.listed.pods), now);
+                self.listed.pods_known = true;
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<Node>) {
+        let now = Instant::now();
+        let name = |node: &Node| -> Arc<str> { node.metadata.name.as_deref().unwrap_or_default().into() };
+        match event {
+            Event::Apply(node) => self.state.node_changed(&node, now),
+            Event::Delete(node) => self.state.node_gone(&name(&node), now),
+            Event::Init => self.listed.nodes.clear(),
+            Event::InitApply(node) => {
+                self.listed.nodes.insert(name(&node));
+                self.state.node_changed(&node, now);
+            }
+            Event::InitDone => {
+                self.state.keep_nodes(&std::mem::take(&mut self.listed.nodes), now);
+                self.listed.nodes_known = true;
+            }
+        }
+    }
+
+    fn namespace(&mut self, event: Event<Namespace>) {
+        let now = Instant::now();
+        match event {
+            Event::Apply(namespace) | Event::InitApply(namespace) => self.state.namespace_changed(&namespace, now),
+            Event::Delete(namespace) => {
+                self.state
+                    .namespace_gone(namespace.metadata.name.as_deref().unwrap_or_default());
+            }
+            Event::Init => {}
+            // One that went unseen does no harm: its pods are gone, too.
+            Event::InitDone => self.listed.namespaces_known = true,
+        }
+    }
+}

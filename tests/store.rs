@@ -1,1 +1,0 @@
-//! One contract, every store.
