@@ -346,8 +346,7 @@ fn nodes_are_cordoned_tainted_and_drained(world: &World) {
         assert_contains(&kubectl.ok(&["taint", "node", "n", "a=b:NoSchedule"]), &["tainted"]);
         assert_contains(&kubectl.ok(&["get", "nodes"]), &["STATUS", "n "]);
         assert_contains(&kubectl.ok(&["describe", "node", "n"]), &["a=b:NoSchedule", "bound"]);
-        let mut drain = Process::start(&mut kubectl.command(&["drain", "n", "--force", "--timeout=60s"]));
-        drain.line_with("evicting pod", Duration::from_secs(20));
+        let drain = Process::start(&mut kubectl.command(&["drain", "n", "--force", "--timeout=60s"]));
         eventually("the pod is being deleted", Duration::from_secs(20), || {
             let pod = world.get(&pod_path("bound")).of(200);
             if pod["metadata"]["deletionTimestamp"].is_string() {
