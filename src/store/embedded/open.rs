@@ -11,9 +11,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableError
 use super::layout::{COMPACTED, CURRENT, FORMAT, FORMAT_VERSION, HISTORY, HISTORY_BYTES, META, REVISION};
 use crate::store::{Revision, StoreError};
 
-/// What redb may keep of the file in memory. Lists read each leaf once and the kernel caches the
-/// file anyway, so a small cache that holds the branch pages and the newest leaves is enough.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// What redb may keep of the file in memory: the leaves of some 5,000 ordinary objects, so that
+/// listing them reads no file. A small cluster's file is far smaller, and so is then what is kept.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a store file cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
