@@ -123,7 +123,7 @@ fn with_backend(path: &Path, backend: impl StorageBackend) -> Result<Opened, Ope
     let database = redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
         // A file damaged by something else is refused here, not found out by a panic later. The
-        // whole file is read, which takes milliseconds at the sizes that the history bounds allow.
+        // whole file is read, which the bounds of the history keep short.
         .set_check_integrity_on_open(true)
         .create_with_backend(backend)
         .map_err(|error| database_error(path, error))?;
