@@ -110,8 +110,14 @@ impl Engine {
     /// # Errors
     /// Where Docker does not answer.
     pub async fn sandbox(&self, id: &str) -> Result<Option<Sandbox>, DockerError> {
-        let Some(response) = self.look(id).await? else { return Ok(None) };
-        let labels = response.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let Some(response) = self.look(id).await? else {
+            return Ok(None);
+        };
+        let labels = response
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.clone())
+            .unwrap_or_default();
         Ok(sandbox(response, &labels))
     }
 
