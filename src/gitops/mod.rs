@@ -8,11 +8,18 @@
 //!
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round.
 
+pub mod applyset;
 pub mod config;
+pub mod diff;
 pub mod error;
+pub mod fieldset;
+pub mod health;
 pub mod kinds;
 pub mod manifests;
+pub mod plan;
+pub mod predict;
 pub mod report;
+mod requests;
 pub mod source;
 
 use std::sync::Arc;

@@ -1,0 +1,160 @@
+//! Whether an object does what it is there for. Pure.
+
+use serde_json::Value;
+
+/// How an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Healthy,
+    /// Not yet; what it lacks.
+    Progressing(String),
+    /// It will not become healthy by itself; why.
+    Failed(String),
+}
+
+/// The health of a live object.
+pub fn of(object: &Value) -> Health {
+    if object["metadata"].get("deletionTimestamp").is_some() {
+        return Health::Progressing("being deleted".into());
+    }
+    match (object["apiVersion"].as_str(), object["kind"].as_str()) {
+        (Some("v1"), Some("Pod")) => pod(object),
+        (Some("v1"), Some("Namespace")) => match object["status"]["phase"].as_str() {
+            Some("Terminating") => Health::Progressing("Terminating".into()),
+            _ => Health::Healthy,
+        },
+        _ => Health::Healthy,
+    }
+}
+
+/// Whether a pod ended for good: it is neither started nor created again.
+pub fn is_finished_pod(object: &Value) -> bool {
+    object["kind"] == "Pod"
+        && object["apiVersion"] == "v1"
+        && matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
+fn pod(object: &Value) -> Health {
+    let status = &object["status"];
+    match status["phase"].as_str() {
+        Some("Succeeded") => return Health::Healthy,
+        Some("Failed") => return Health::Failed(failure(status)),
+        _ => {}
+    }
+    let condition = |name: &str| {
+        status["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == name)
+    };
+    if condition("Ready").is_some_and(|ready| ready["status"] == "True") {
+        return Health::Healthy;
+    }
+    if let Some(waiting) = waiting(status) {
+        return Health::Progressing(waiting);
+    }
+    if let Some(scheduled) = condition("PodScheduled").filter(|scheduled| scheduled["status"] == "False") {
+        return Health::Progressing(sentence(scheduled["reason"].as_str(), scheduled["message"].as_str()));
+    }
+    match status["phase"].as_str() {
+        Some("Running") => Health::Progressing("not ready".into()),
+        phase => Health::Progressing(phase.unwrap_or("Pending").to_owned()),
+    }
+}
+
+fn containers(status: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|field| status[field].as_array().into_iter().flatten())
+}
+
+/// What the first waiting container waits for.
+fn waiting(status: &Value) -> Option<String> {
+    containers(status).find_map(|container| {
+        let waiting = &container["state"]["waiting"];
+        let reason = waiting["reason"]
+            .as_str()
+            .filter(|reason| *reason != "PodInitializing" && *reason != "ContainerCreating")?;
+        let name = container["name"].as_str().unwrap_or_default();
+        Some(format!(
+            "container {name}: {}",
+            sentence(Some(reason), waiting["message"].as_str())
+        ))
+    })
+}
+
+fn failure(status: &Value) -> String {
+    let ended = containers(status).find_map(|container| {
+        let ended = &container["state"]["terminated"];
+        let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
+        let name = container["name"].as_str().unwrap_or_default();
+        Some(format!(
+            "container {name} ended with exit code {code} ({})",
+            ended["reason"].as_str().unwrap_or("Error")
+        ))
+    });
+    let said = status["reason"]
+        .as_str()
+        .map(|reason| sentence(Some(reason), status["message"].as_str()));
+    said.or(ended)
+        .map_or_else(|| "Failed".to_owned(), |reason| format!("Failed: {reason}"))
+}
+
+fn sentence(reason: Option<&str>, message: Option<&str>) -> String {
+    match (reason, message.filter(|message| !message.is_empty())) {
+        (Some(reason), Some(message)) => format!("{reason}: {message}"),
+        (Some(text), None) | (None, Some(text)) => text.to_owned(),
+        (None, None) => "waiting".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pods_are_judged_by_phase_conditions_and_containers() {
+        let progressing = |text: &str| Health::Progressing(text.into());
+        for (name, status, expected) in [
+            ("new", json!({}), progressing("Pending")),
+            (
+                "ready",
+                json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
+                Health::Healthy,
+            ),
+            ("done", json!({"phase": "Succeeded"}), Health::Healthy),
+            (
+                "failed",
+                json!({"phase": "Failed", "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3, "reason": "Error"}}}]}),
+                Health::Failed("Failed: container c ended with exit code 3 (Error)".into()),
+            ),
+            (
+                "crashing",
+                json!({"phase": "Running", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}]}),
+                progressing("container c: CrashLoopBackOff: back-off 10s"),
+            ),
+            (
+                "fits nowhere",
+                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]}),
+                progressing("Unschedulable: 0/1 nodes are available"),
+            ),
+            (
+                "starting",
+                json!({"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}}]}),
+                progressing("Pending"),
+            ),
+        ] {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "status": status});
+            assert_eq!(of(&pod), expected, "{name}");
+        }
+        assert_eq!(of(&json!({"apiVersion": "v1", "kind": "ConfigMap"})), Health::Healthy);
+        assert_eq!(
+            of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}})),
+            progressing("being deleted")
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! Decides what to do with every object. Pure: all it knows comes in as arguments.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::applyset::{ApplySet, Members, PART_OF};
+use super::fieldset;
+use super::kinds::Resource;
+use super::manifests::{Intended, Manifests};
+use super::predict::Prediction;
+use super::report::{Action, Cause, Counts, ObjectKey, Place, Problem};
+
+/// The annotation that protects an object from being deleted because it left the source.
+pub const PRUNE: &str = "reconcile.dev/prune";
+
+/// What is done first and what later: an object's stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// What others lie in.
+    Namespaces,
+    /// Definitions of further kinds.
+    Definitions,
+    /// What workloads refer to.
+    Config,
+    /// What runs, and everything unknown.
+    Workloads,
+}
+
+impl Stage {
+    /// The stage of a kind.
+    pub fn of(group: &str, kind: &str) -> Self {
+        match (group, kind) {
+            ("", "Namespace") => Self::Namespaces,
+            ("apiextensions.k8s.io", _) => Self::Definitions,
+            ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "ResourceQuota")
+            | ("", "PersistentVolume" | "PersistentVolumeClaim")
+            | ("scheduling.k8s.io" | "rbac.authorization.k8s.io" | "storage.k8s.io" | "node.k8s.io", _) => Self::Config,
+            _ => Self::Workloads,
+        }
+    }
+}
+
+/// A live object of the source's own.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    /// As the API server has it.
+    pub value: Value,
+    /// How its kind is served.
+    pub resource: Resource,
+}
+
+/// All that a plan depends on.
+pub struct World<'a> {
+    /// What the source says.
+    pub manifests: &'a Manifests,
+    /// Which set is planned for.
+    pub set: &'a ApplySet,
+    /// Live objects that carry our label.
+    pub owned: &'a BTreeMap<ObjectKey, Owned>,
+    /// Live objects of intended keys, owned or not.
+    pub live: &'a BTreeMap<ObjectKey, Value>,
+    /// What applying each intended object would do.
+    pub predictions: &'a BTreeMap<ObjectKey, Prediction>,
+    /// Objects that were as intended with this very manifest before: what differs now is drift.
+    pub settled: &'a dyn Fn(&Intended) -> bool,
+    /// Where members came from.
+    pub members: &'a Members,
+    /// Namespaces that hold objects of others, each with one of them.
+    pub occupied: &'a BTreeMap<String, String>,
+    /// Why nothing may be deleted at all, if so.
+    pub no_prune: Option<String>,
+}
+
+/// One object and what to do with it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// With which object.
+    pub key: ObjectKey,
+    /// How its kind is served.
+    pub resource: Resource,
+    /// Where it stands in the source.
+    pub place: Option<Place>,
+    /// What to apply: the intended object with our label.
+    pub manifest: Option<Value>,
+    /// What there is.
+    pub live: Option<Value>,
+    /// What there will be, if the API server could say.
+    pub predicted: Option<Value>,
+    /// Why, where it is not obvious.
+    pub reasons: Vec<String>,
+    /// Whether the source or another hand is the cause.
+    pub cause: Cause,
+}
+
+/// What to do, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Applies by stage, then deletes in reverse, then what is kept.
+    pub steps: Vec<Step>,
+    /// Objects that the API server refuses, each reason with its place.
+    pub problems: Vec<Problem>,
+}
+
+impl Plan {
+    /// How many objects each action concerns.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for step in &self.steps {
+            counts.add(step.action);
+        }
+        counts
+    }
+}
+
+/// The manifest as it is applied: with the label that makes it a member.
+pub fn labelled(intended: &Intended, set: &ApplySet) -> Value {
+    let mut manifest = intended.value.clone();
+    if manifest["metadata"]["labels"].is_null() {
+        manifest["metadata"]["labels"] = json!({});
+    }
+    if let Some(labels) = manifest["metadata"]["labels"].as_object_mut() {
+        labels.insert(PART_OF.to_owned(), json!(set.id));
+    }
+    manifest
+}
+
+/// Compares what is wanted with what there is.
+pub fn plan(world: &World<'_>) -> Plan {
+    let mut plan = Plan::default();
+    for intended in world.manifests.objects.values() {
+        if let Some(step) = apply_step(world, intended, &mut plan.problems) {
+            plan.steps.push(step);
+        }
+    }
+    plan.steps.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
+    let (mut kept, mut deleted): (Vec<Step>, Vec<Step>) = leavers(world).partition(|step| step.action == Action::Keep);
+    deleted.sort_by(|a, b| order(&b.key).cmp(&order(&a.key)));
+    kept.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
+    plan.steps.extend(deleted);
+    plan.steps.extend(kept);
+    plan.problems.sort();
+    plan
+}
+
+fn order(key: &ObjectKey) -> (Stage, &ObjectKey) {
+    (Stage::of(&key.group, &key.kind), key)
+}
+
+fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem>) -> Option<Step> {
+    let live = world.live.get(&intended.key);
+    let mut reasons = Vec::new();
+    let (action, predicted) = match world.predictions.get(&intended.key)? {
+        Prediction::Absent(predicted) => (Action::Create, predicted.clone()),
+        Prediction::Same => (Action::Unchanged, None),
+        Prediction::Changed(predicted) => {
+            if let Some(live) = live {
+                if live["metadata"]["labels"].get(PART_OF).is_none() {
+                    reasons.push("it exists and is taken over by this source".to_owned());
+                }
+                let others = fieldset::overridden(live, predicted);
+                if !others.is_empty() {
+                    reasons.push(format!("fields are taken over from {}", others.join(", ")));
+                }
+            }
+            (Action::Update, Some(predicted.clone()))
+        }
+        Prediction::Replace(predicted, reason) => {
+            reasons.push(reason.clone());
+            (Action::Replace, predicted.clone())
+        }
+        Prediction::Refused(refusals) => {
+            problems.extend(refusals.iter().map(|refusal| Problem {
+                place: Some(match &refusal.field {
+                    Some(field) => intended.locate(field),
+                    None => intended.place.clone(),
+                }),
+                object: Some(intended.key.clone()),
+                reason: refusal.message.clone(),
+            }));
+            return None;
+        }
+    };
+    let cause = match (world.settled)(intended) && action != Action::Unchanged {
+        true => Cause::Drift {
+            manager: live.and_then(|live| fieldset::other_managers(live).into_iter().next()),
+        },
+        false => Cause::Source,
+    };
+    Some(Step {
+        action,
+        key: intended.key.clone(),
+        resource: intended.resource.clone(),
+        place: Some(intended.place.clone()),
+        manifest: Some(labelled(intended, world.set)),
+        live: live.cloned(),
+        predicted,
+        reasons,
+        cause,
+    })
+}
+
+/// Owned objects that the source does not name (readably): deleted, or kept with a reason.
+fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
+    world
+        .owned
+        .iter()
+        .filter(|(key, _)| !world.manifests.objects.contains_key(key))
+        // What is on its way out already needs nothing more.
+        .filter(|(_, owned)| owned.value["metadata"].get("deletionTimestamp").is_none())
+        .map(|(key, owned)| {
+            let keep = reason_to_keep(world, key, &owned.value);
+            Step {
+                action: if keep.is_some() { Action::Keep } else { Action::Delete },
+                key: key.clone(),
+                resource: owned.resource.clone(),
+                place: world.members.file(key).map(Place::file),
+                manifest: None,
+                live: Some(owned.value.clone()),
+                predicted: None,
+                reasons: keep.into_iter().collect(),
+                cause: Cause::Source,
+            }
+        })
+}
+
+fn reason_to_keep(world: &World<'_>, key: &ObjectKey, live: &Value) -> Option<String> {
+    if let Some(reason) = &world.no_prune {
+        return Some(reason.clone());
+    }
+    if world.manifests.is_empty() {
+        return Some("the source holds no object at all, so nothing is deleted".into());
+    }
+    if let Some(reason) = world.manifests.may_declare(key, world.members.file(key)) {
+        return Some(reason);
+    }
+    if live["metadata"]["annotations"][PRUNE] == "disabled" {
+        return Some(format!("its annotation {PRUNE} says disabled"));
+    }
+    if key.kind == "Namespace" && key.group.is_empty() {
+        return reason_to_keep_namespace(world, &key.name);
+    }
+    None
+}
+
+/// Deleting a namespace deletes what lies in it, so that must all be ours and leaving as well.
+fn reason_to_keep_namespace(world: &World<'_>, name: &str) -> Option<String> {
+    let inside = |key: &&ObjectKey| key.namespace.as_deref() == Some(name);
+    if let Some(intended) = world
+        .manifests
+        .objects
+        .keys()
+        .chain(world.manifests.held.keys())
+        .find(inside)
+    {
+        return Some(format!("{intended} of the source lies in it"));
+    }
+    let kept = world
+        .owned
+        .iter()
+        .filter(|(key, _)| inside(key) && !world.manifests.objects.contains_key(key))
+        .find(|(key, owned)| reason_to_keep(world, key, &owned.value).is_some());
+    if let Some((key, _)) = kept {
+        return Some(format!("{key}, which is kept, lies in it"));
+    }
+    world
+        .occupied
+        .get(name)
+        .map(|other| format!("{other}, which is not of this source, lies in it"))
+}
+
+#[cfg(test)]
+mod tests;
