@@ -1,8 +1,10 @@
 //! Carries out what was decided. Reads again before it writes, and writes only over what it read.
 
+use std::time::Duration;
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::json;
@@ -17,7 +19,7 @@ pub(super) const LEASES: &str = "kube-node-lease";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// This node has been silent for too long.
-    Silence { node: String },
+    Silence { node: String, grace: Duration },
     /// This node's taints do not fit its conditions.
     Taint { node: String },
     /// A taint drives this pod out.
@@ -32,7 +34,7 @@ impl Action {
     /// What it is about: two actions about the same thing never run at once.
     pub(super) fn about(&self) -> String {
         match self {
-            Self::Silence { node } | Self::Taint { node } => node.clone(),
+            Self::Silence { node, .. } | Self::Taint { node } => node.clone(),
             Self::Evict { pod } | Self::Orphan { pod } | Self::Collect { pod } => pod.uid.to_string(),
         }
     }
@@ -44,7 +46,7 @@ impl Action {
 /// Where the API fails, or what was read has changed before it was written: decided on again later.
 pub(super) async fn carry_out(client: &Client, action: Action) -> Result<(), kube::Error> {
     let result = match action {
-        Action::Silence { node } => silence(client, &node).await,
+        Action::Silence { node, grace } => silence(client, &node, grace).await,
         Action::Taint { node } => taint(client, &node).await,
         Action::Evict { pod } => evict(client, &pod).await,
         Action::Orphan { pod } => orphan(client, &pod).await,
@@ -56,12 +58,12 @@ pub(super) async fn carry_out(client: &Client, action: Action) -> Result<(), kub
     }
 }
 
-async fn silence(client: &Client, name: &str) -> Result<(), kube::Error> {
+async fn silence(client: &Client, name: &str, grace: Duration) -> Result<(), kube::Error> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
     let now = Timestamp::now();
     let lease = leases.get_opt(name).await?.and_then(|lease| lease.spec?.renew_time);
-    let grace = i64::try_from(node_lifecycle::GRACE.as_secs()).unwrap_or(i64::MAX);
-    if lease.is_some_and(|renewed| now.as_second() - renewed.0.as_second() < grace) {
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    if lease.is_some_and(|renewed| now.duration_since(renewed.0) < grace) {
         // It is alive; only the watch was late.
         return Ok(());
     }
