@@ -11,8 +11,20 @@ fn main() {
     let compiler = cc::Build::new().opt_level_str("s").cargo_metadata(false).get_compiler();
     let status = compiler
         .to_command()
-        .args(["-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"])
-        .args(["-fno-pic", "-no-pie", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-s"])
+        .args([
+            "-static",
+            "-nostdlib",
+            "-nostartfiles",
+            "-ffreestanding",
+            "-fno-stack-protector",
+        ])
+        .args([
+            "-fno-pic",
+            "-no-pie",
+            "-fno-asynchronous-unwind-tables",
+            "-Wl,--build-id=none",
+            "-s",
+        ])
         .arg(SOURCE)
         .arg("-o")
         .arg(&output)

@@ -32,13 +32,23 @@ pub async fn down(config: &Config) -> Result<Down, Error> {
     let engine = Engine::connect(&config.docker_host).await?;
     let node = labels::node(config);
     let found = engine.find(&node).await?;
-    let is_sandbox = |found: &Found| found.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::TYPE_SANDBOX);
+    let is_sandbox = |found: &Found| {
+        found
+            .labels
+            .get(labels::TYPE)
+            .is_some_and(|kind| kind == labels::TYPE_SANDBOX)
+    };
     let (sandboxes, containers): (Vec<_>, Vec<_>) = found.into_iter().partition(is_sandbox);
     take_down(&engine, &containers).await?;
     take_down(&engine, &sandboxes).await?;
     engine.remove_volumes(&node).await?;
-    for uid in super::worker::file_owners(config).await.map_err(|source| files(config, source))? {
-        super::worker::remove_files(config, &uid).await.map_err(|source| files(config, source))?;
+    for uid in super::worker::file_owners(config)
+        .await
+        .map_err(|source| files(config, source))?
+    {
+        super::worker::remove_files(config, &uid)
+            .await
+            .map_err(|source| files(config, source))?;
     }
     Ok(Down {
         containers: containers.len(),
@@ -49,7 +59,10 @@ pub async fn down(config: &Config) -> Result<Down, Error> {
 async fn take_down(engine: &Engine, found: &[Found]) -> Result<(), DockerError> {
     let ends = found.iter().map(|container| async move {
         if container.running {
-            let label = container.labels.get(labels::GRACE_PERIOD).and_then(|text| text.parse().ok());
+            let label = container
+                .labels
+                .get(labels::GRACE_PERIOD)
+                .and_then(|text| text.parse().ok());
             let grace = Duration::from_secs(label.unwrap_or(DEFAULT_GRACE_SECONDS).into());
             engine.stop(&container.id, grace).await?;
         }

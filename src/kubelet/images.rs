@@ -66,13 +66,21 @@ impl Images {
     /// # Errors
     /// The registry's or Docker's last refusal.
     pub async fn pull(&self, reference: &str, credentials: Vec<Credentials>) -> Result<(), DockerError> {
-        let users = credentials.iter().map(|entry| format!("{}:{}", entry.username, entry.password));
-        let key = std::iter::once(reference.to_owned()).chain(users).collect::<Vec<_>>().join("\n");
+        let users = credentials
+            .iter()
+            .map(|entry| format!("{}:{}", entry.username, entry.password));
+        let key = std::iter::once(reference.to_owned())
+            .chain(users)
+            .collect::<Vec<_>>()
+            .join("\n");
         let pull = {
             let mut pulling = self.pulling.lock().expect("nobody panics while holding this lock");
             // Those that ended are dropped here, so only pulls under way are kept.
             pulling.retain(|_, pull| pull.peek().is_none());
-            pulling.entry(key).or_insert_with(|| self.start(reference.to_owned(), credentials)).clone()
+            pulling
+                .entry(key)
+                .or_insert_with(|| self.start(reference.to_owned(), credentials))
+                .clone()
         };
         let result = pull.await;
         self.changed();
@@ -126,13 +134,21 @@ pub fn is_valid_reference(reference: &str) -> bool {
         },
     };
     let host = registry(name);
-    let path = name.strip_prefix(host).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name);
-    let path = path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(path, |(path, _)| path);
+    let path = name
+        .strip_prefix(host)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(name);
+    let path = path
+        .rsplit_once(':')
+        .filter(|(_, tag)| !tag.contains('/'))
+        .map_or(path, |(path, _)| path);
     let component = |text: &str| {
         let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let bytes = text.as_bytes();
-        bytes.iter().all(|byte| good(*byte)) && bytes.first().is_some_and(|b| edge(*b)) && bytes.last().is_some_and(|b| edge(*b))
+        bytes.iter().all(|byte| good(*byte))
+            && bytes.first().is_some_and(|b| edge(*b))
+            && bytes.last().is_some_and(|b| edge(*b))
     };
     let tag_character = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     path.split('/').all(component)

@@ -89,7 +89,9 @@ impl Exit {
     pub fn reason(&self) -> &'static str {
         match self {
             Self { oom_killed: true, .. } => "OOMKilled",
-            Self { started_at: None, code, .. } if *code != 0 => "ContainerCannotRun",
+            Self {
+                started_at: None, code, ..
+            } if *code != 0 => "ContainerCannotRun",
             Self { code: 0, .. } => "Completed",
             _ => "Error",
         }

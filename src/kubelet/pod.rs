@@ -81,7 +81,10 @@ pub fn is_terminating(pod: &Pod) -> bool {
 /// Seconds that the pod's containers get to stop; at least one.
 pub fn grace_seconds(pod: &Pod) -> u32 {
     let configured = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    let asked = pod.metadata.deletion_grace_period_seconds.filter(|_| is_terminating(pod));
+    let asked = pod
+        .metadata
+        .deletion_grace_period_seconds
+        .filter(|_| is_terminating(pod));
     let seconds = asked.or(configured).unwrap_or(DEFAULT_GRACE_SECONDS);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }
@@ -103,7 +106,11 @@ pub fn deadline(pod: &Pod) -> Option<Timestamp> {
 pub fn published<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
     let lists = [&status.init_container_statuses, &status.container_statuses];
-    lists.into_iter().flatten().flatten().find(|container| container.name == name)
+    lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|container| container.name == name)
 }
 
 /// Whether the pod shares the host's network.

@@ -48,7 +48,9 @@ impl Pods {
     /// The pod of that namespace and name.
     pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         let inner = self.lock();
-        let matches = |pod: &&Arc<Pod>| pod.metadata.name.as_deref() == Some(name) && pod.metadata.namespace.as_deref() == Some(namespace);
+        let matches = |pod: &&Arc<Pod>| {
+            pod.metadata.name.as_deref() == Some(name) && pod.metadata.namespace.as_deref() == Some(namespace)
+        };
         inner.present.values().find(matches).cloned()
     }
 
@@ -131,7 +133,10 @@ mod tests {
         assert!(matches!(pods.get("u-1"), Known::Pod(_)));
         assert!(matches!(pods.get("u-2"), Known::Gone(None)));
         pods.apply(Event::Init);
-        assert!(matches!(pods.get("u-1"), Known::Pod(_)), "a second list that is not complete removes nothing");
+        assert!(
+            matches!(pods.get("u-1"), Known::Pod(_)),
+            "a second list that is not complete removes nothing"
+        );
         assert_eq!(pods.apply(Event::InitDone), ["u-1"]);
         assert!(matches!(pods.get("u-1"), Known::Gone(Some(_))));
         pods.forget("u-1");

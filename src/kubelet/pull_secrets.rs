@@ -33,7 +33,11 @@ struct Entry {
 pub(super) async fn pull(context: &Context, pod: &Pod, image: &str) -> Result<(), DockerError> {
     let namespace = pod.namespace().unwrap_or_default();
     let mut credentials = Vec::new();
-    for reference in pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()) {
+    for reference in pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.image_pull_secrets.iter().flatten())
+    {
         match context.sources.secret(&namespace, &reference.name).await {
             Ok(Some(secret)) => credentials.extend(matching(&secret, registry(image))),
             Ok(None) => tracing::warn!(secret = reference.name, "an image pull secret does not exist"),
@@ -74,7 +78,10 @@ fn host(server: &str) -> &str {
 }
 
 fn credentials(server: String, entry: Entry) -> Credentials {
-    let decoded = BASE64_STANDARD.decode(&entry.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = BASE64_STANDARD
+        .decode(&entry.auth)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     let (username, password) = match decoded.as_deref().and_then(|text| text.split_once(':')) {
         Some((username, password)) if entry.username.is_empty() => (username.to_owned(), password.to_owned()),
         _ => (entry.username, entry.password),
@@ -103,14 +110,36 @@ mod tests {
     fn finds_the_registrys_credentials() {
         // "dTpw" is base64 of "u:p".
         for (name, text, registry, expected) in [
-            ("by auth", r#"{"auths":{"localhost:5000":{"auth":"dTpw"}}}"#, "localhost:5000", Some(("u", "p"))),
-            ("by name", r#"{"auths":{"ghcr.io":{"username":"a","password":"b"}}}"#, "ghcr.io", Some(("a", "b"))),
-            ("docker hub", r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}"#, "docker.io", Some(("u", "p"))),
-            ("another registry", r#"{"auths":{"quay.io":{"auth":"dTpw"}}}"#, "ghcr.io", None),
+            (
+                "by auth",
+                r#"{"auths":{"localhost:5000":{"auth":"dTpw"}}}"#,
+                "localhost:5000",
+                Some(("u", "p")),
+            ),
+            (
+                "by name",
+                r#"{"auths":{"ghcr.io":{"username":"a","password":"b"}}}"#,
+                "ghcr.io",
+                Some(("a", "b")),
+            ),
+            (
+                "docker hub",
+                r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}"#,
+                "docker.io",
+                Some(("u", "p")),
+            ),
+            (
+                "another registry",
+                r#"{"auths":{"quay.io":{"auth":"dTpw"}}}"#,
+                "ghcr.io",
+                None,
+            ),
             ("malformed", "{", "ghcr.io", None),
         ] {
             let found = matching(&secret(text), registry);
-            let found = found.first().map(|found| (found.username.as_str(), found.password.as_str()));
+            let found = found
+                .first()
+                .map(|found| (found.username.as_str(), found.password.as_str()));
             assert_eq!(found, expected, "{name}");
         }
     }

@@ -64,7 +64,13 @@ pub enum Error {
 pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let config = prepared(config)?;
     let listener = listen(&config).await?;
-    let port = listener.local_addr().map_err(|source| Error::Listen { address: config.bind, source })?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|source| Error::Listen {
+            address: config.bind,
+            source,
+        })?
+        .port();
     let host_ip = config.node_ip.unwrap_or_else(node::host_ip);
     let machine = Machine::read(&config.data_dir).await;
     let pods = Arc::new(Pods::default());

@@ -69,12 +69,7 @@ impl Sources {
     }
 }
 
-async fn fetch<K>(
-    api: &Api<K>,
-    cache: &Cache<K>,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<Arc<K>>, kube::Error>
+async fn fetch<K>(api: &Api<K>, cache: &Cache<K>, namespace: &str, name: &str) -> Result<Option<Arc<K>>, kube::Error>
 where
     K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {

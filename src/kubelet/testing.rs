@@ -62,7 +62,11 @@ pub fn sandbox(attempt: u32, ready: bool) -> Sandbox {
         attempt,
         ready,
         fresh: false,
-        ips: if ready { vec!["172.17.0.2".parse().expect("an address")] } else { Vec::new() },
+        ips: if ready {
+            vec!["172.17.0.2".parse().expect("an address")]
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -48,7 +48,9 @@ impl Cluster {
         drop(rustls::crypto::ring::default_provider().install_default());
         let dir = tempfile::tempdir().expect("a directory");
         let store = Embedded::open(&dir.path().join("store")).expect("a store");
-        let server = ApiServer::start(apiserver::Config::new(Arc::new(store))).await.expect("an API server");
+        let server = ApiServer::start(apiserver::Config::new(Arc::new(store)))
+            .await
+            .expect("an API server");
         let client = Client::new(server.router_as(User::admin("test")), "default");
         let node = unique("kubelet");
         let config = Config {
@@ -75,7 +77,9 @@ impl Cluster {
     pub async fn stop_kubelet(&mut self) {
         let (shutdown, running) = self.kubelet.take().expect("it runs");
         shutdown.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(5), running).await.expect("it stops within 5 s");
+        let ended = tokio::time::timeout(Duration::from_secs(5), running)
+            .await
+            .expect("it stops within 5 s");
         ended.expect("no panic").expect("no error");
     }
 
@@ -120,7 +124,12 @@ impl Cluster {
             if condition(&pod) {
                 return pod;
             }
-            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {:#?}\n{:#?}", pod.status, self.events(name).await);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}; last seen: {:#?}\n{:#?}",
+                pod.status,
+                self.events(name).await
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -142,8 +151,19 @@ impl Cluster {
     pub async fn events(&self, name: &str) -> Vec<String> {
         let api = Api::<Event>::default_namespaced(self.client.clone());
         let listed = api.list(&ListParams::default()).await.expect("events");
-        let about = listed.items.into_iter().filter(|event| event.involved_object.name.as_deref() == Some(name));
-        about.map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())).collect()
+        let about = listed
+            .items
+            .into_iter()
+            .filter(|event| event.involved_object.name.as_deref() == Some(name));
+        about
+            .map(|event| {
+                format!(
+                    "{}: {}",
+                    event.reason.unwrap_or_default(),
+                    event.message.unwrap_or_default()
+                )
+            })
+            .collect()
     }
 
     /// Waits for an event that begins like that.
@@ -176,7 +196,13 @@ impl Drop for Cluster {
 
 pub fn condition(pod: &Pod, kind: &str) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    Some(conditions.iter().find(|condition| condition.type_ == kind)?.status.clone())
+    Some(
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == kind)?
+            .status
+            .clone(),
+    )
 }
 
 pub fn is_ready(pod: &Pod) -> bool {
@@ -184,7 +210,10 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 pub fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
 }
 
 /// The status of the pod's container at that place, as JSON.

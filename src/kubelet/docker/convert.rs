@@ -116,7 +116,10 @@ fn mount(mount: &create_spec::Mount) -> Mount {
 }
 
 fn map(entries: &BTreeMap<String, String>) -> HashMap<String, String> {
-    entries.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    entries
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {

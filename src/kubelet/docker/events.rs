@@ -28,7 +28,10 @@ impl Engine {
         &self,
         node: BTreeMap<String, String>,
     ) -> impl Stream<Item = Result<Event, DockerError>> + Send + use<> {
-        let actions = CONTAINER_ACTIONS.iter().chain(&IMAGE_ACTIONS).map(|action| (*action).to_owned());
+        let actions = CONTAINER_ACTIONS
+            .iter()
+            .chain(&IMAGE_ACTIONS)
+            .map(|action| (*action).to_owned());
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned(), "image".to_owned()]),
             ("event".to_owned(), actions.collect::<Vec<_>>()),
@@ -50,7 +53,8 @@ fn interpret(message: &EventMessage, node: &BTreeMap<String, String>) -> Option<
         EventMessageTypeEnum::CONTAINER => {
             let attributes = message.actor.as_ref()?.attributes.as_ref()?;
             let ours = node.iter().all(|(name, value)| attributes.get(name) == Some(value));
-            ours.then(|| attributes.get(labels::POD_UID).cloned().map(Event::Pod)).flatten()
+            ours.then(|| attributes.get(labels::POD_UID).cloned().map(Event::Pod))
+                .flatten()
         }
         _ => None,
     }

@@ -79,7 +79,12 @@ impl Engine {
         let listed = self.docker.list_images(Some(options)).await?;
         let named = |name: &String| !name.contains("<none>");
         let summaries = listed.into_iter().map(|image| ImageSummary {
-            names: image.repo_digests.into_iter().chain(image.repo_tags).filter(named).collect(),
+            names: image
+                .repo_digests
+                .into_iter()
+                .chain(image.repo_tags)
+                .filter(named)
+                .collect(),
             size_bytes: image.size,
         });
         Ok(summaries.filter(|summary| !summary.names.is_empty()).collect())

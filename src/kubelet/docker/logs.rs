@@ -22,7 +22,9 @@ pub struct LogQuery {
 impl Engine {
     /// What the container wrote. Ends with the log, or with the container when following.
     pub fn logs(&self, id: &str, query: &LogQuery) -> impl Stream<Item = Result<Bytes, DockerError>> + Send + use<> {
-        let tail = query.tail_lines.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+        let tail = query
+            .tail_lines
+            .map_or_else(|| "all".to_owned(), |lines| lines.to_string());
         let mut options = LogsOptionsBuilder::new()
             .stdout(true)
             .stderr(true)

@@ -106,7 +106,10 @@ impl Engine {
     /// Where Docker refuses; [`DockerError::Conflict`] where the name is taken.
     pub async fn create(&self, spec: &CreateSpec) -> Result<String, DockerError> {
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
-        let created = self.docker.create_container(Some(options), convert::create_body(spec)).await?;
+        let created = self
+            .docker
+            .create_container(Some(options), convert::create_body(spec))
+            .await?;
         Ok(created.id)
     }
 
@@ -159,7 +162,10 @@ impl Engine {
 
     /// Every container, running or not, that carries these labels.
     async fn list(&self, labels: &BTreeMap<String, String>) -> Result<Vec<ContainerSummary>, DockerError> {
-        let wanted = labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let wanted = labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>();
         let filters = HashMap::from([("label", wanted)]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         Ok(self.docker.list_containers(Some(options)).await?)

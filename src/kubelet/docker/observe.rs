@@ -62,11 +62,20 @@ impl Engine {
         let mut filter = node.clone();
         filter.insert(labels::POD_UID.to_owned(), uid.to_owned());
         let listed = self.list(&filter).await?;
-        let inspected = try_join_all(listed.iter().filter_map(|summary| summary.id.as_deref()).map(|id| self.look(id)));
+        let inspected = try_join_all(
+            listed
+                .iter()
+                .filter_map(|summary| summary.id.as_deref())
+                .map(|id| self.look(id)),
+        );
         let mut observed = Observed::default();
         let mut messages = BTreeMap::new();
         for response in inspected.await?.into_iter().flatten() {
-            let labels = response.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+            let labels = response
+                .config
+                .as_ref()
+                .and_then(|config| config.labels.clone())
+                .unwrap_or_default();
             match labels.get(labels::TYPE).map(String::as_str) {
                 Some(labels::TYPE_SANDBOX) => observed.sandboxes.extend(sandbox(response, &labels)),
                 Some(labels::TYPE_CONTAINER) => {
@@ -78,8 +87,12 @@ impl Engine {
                 _ => {}
             }
         }
-        observed.sandboxes.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.attempt));
-        observed.containers.sort_by_key(|container| std::cmp::Reverse(container.attempt));
+        observed
+            .sandboxes
+            .sort_by_key(|sandbox| std::cmp::Reverse(sandbox.attempt));
+        observed
+            .containers
+            .sort_by_key(|container| std::cmp::Reverse(container.attempt));
         Ok((observed, messages))
     }
 
@@ -97,8 +110,14 @@ impl Engine {
     /// # Errors
     /// Where Docker does not answer.
     pub async fn sandbox(&self, id: &str) -> Result<Option<Sandbox>, DockerError> {
-        let Some(response) = self.look(id).await? else { return Ok(None) };
-        let labels = response.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let Some(response) = self.look(id).await? else {
+            return Ok(None);
+        };
+        let labels = response
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.clone())
+            .unwrap_or_default();
         Ok(sandbox(response, &labels))
     }
 
@@ -108,7 +127,10 @@ impl Engine {
     /// Where Docker does not answer.
     pub async fn pod_uids(&self, node: &BTreeMap<String, String>) -> Result<BTreeSet<String>, DockerError> {
         let found = self.find(node).await?;
-        Ok(found.into_iter().filter_map(|container| container.labels.get(labels::POD_UID).cloned()).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|container| container.labels.get(labels::POD_UID).cloned())
+            .collect())
     }
 }
 
@@ -119,8 +141,13 @@ fn alive(summary: &ContainerSummary) -> bool {
 
 fn sandbox(response: ContainerInspectResponse, labels: &HashMap<String, String>) -> Option<Sandbox> {
     let status = response.state.as_ref().and_then(|state| state.status);
-    let networks = response.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-    let ips = networks.into_values().flat_map(|network| [network.ip_address, network.global_ipv6_address]);
+    let networks = response
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_default();
+    let ips = networks
+        .into_values()
+        .flat_map(|network| [network.ip_address, network.global_ipv6_address]);
     Some(Sandbox {
         id: response.id?,
         attempt: labels::number(labels, labels::RESTART_COUNT),
@@ -153,7 +180,10 @@ fn state(state: ContainerState, created_at: Option<Timestamp>) -> State {
     use ContainerStateStatusEnum as S;
     let started_at = state.started_at.as_deref().and_then(timestamp);
     let finished_at = state.finished_at.as_deref().and_then(timestamp);
-    let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default();
+    let code = state
+        .exit_code
+        .and_then(|code| i32::try_from(code).ok())
+        .unwrap_or_default();
     let error = state.error.filter(|error| !error.is_empty());
     let fallback = created_at.unwrap_or(Timestamp::UNIX_EPOCH);
     match state.status {
@@ -182,11 +212,15 @@ fn state(state: ContainerState, created_at: Option<Timestamp>) -> State {
 fn message_source(labels: &HashMap<String, String>) -> Option<MessageSource> {
     Some(MessageSource {
         file: labels.get(labels::MESSAGE_FILE)?.clone(),
-        from_log: labels.get(labels::MESSAGE_POLICY).is_some_and(|policy| policy == "FallbackToLogsOnError"),
+        from_log: labels
+            .get(labels::MESSAGE_POLICY)
+            .is_some_and(|policy| policy == "FallbackToLogsOnError"),
     })
 }
 
 /// Docker writes the year 1 for "never".
 fn timestamp(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
+    text.parse::<Timestamp>()
+        .ok()
+        .filter(|time| *time > Timestamp::UNIX_EPOCH)
 }

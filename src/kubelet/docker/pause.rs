@@ -40,7 +40,10 @@ impl Engine {
 
 /// Names the program's content, so that another version of it gets its own image.
 fn tag() -> String {
-    Sha256::digest(PROGRAM)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(PROGRAM)[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn archive() -> std::io::Result<Vec<u8>> {

@@ -19,12 +19,26 @@ impl Engine {
         labels: &BTreeMap<String, String>,
     ) -> Result<(), DockerError> {
         let size = size_bytes.map_or_else(String::new, |bytes| format!(",size={bytes}"));
-        let options = [("type", "tmpfs".to_owned()), ("device", "tmpfs".to_owned()), ("o", format!("mode=0777{size}"))];
+        let options = [
+            ("type", "tmpfs".to_owned()),
+            ("device", "tmpfs".to_owned()),
+            ("o", format!("mode=0777{size}")),
+        ];
         let request = VolumeCreateRequest {
             name: Some(name.to_owned()),
             driver: Some("local".into()),
-            driver_opts: Some(options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
-            labels: Some(labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()),
+            driver_opts: Some(
+                options
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect(),
+            ),
+            labels: Some(
+                labels
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+            ),
             ..VolumeCreateRequest::default()
         };
         self.docker.create_volume(request).await?;
@@ -36,7 +50,10 @@ impl Engine {
     /// # Errors
     /// Where Docker does not answer, or one is in use.
     pub async fn remove_volumes(&self, labels: &BTreeMap<String, String>) -> Result<(), DockerError> {
-        let wanted = labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let wanted = labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>();
         let filters = HashMap::from([("label", wanted)]);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let listed = self.docker.list_volumes(Some(options)).await?;

@@ -43,11 +43,20 @@ pub struct Material<'a> {
 
 /// The container to create.
 pub fn container(material: Material<'_>) -> Result<CreateSpec, ConfigError> {
-    let Material { pod, spec, launch, env, .. } = material;
-    let pod_spec = pod.spec.as_ref().ok_or_else(|| ConfigError("the pod has no spec".into()))?;
+    let Material {
+        pod, spec, launch, env, ..
+    } = material;
+    let pod_spec = pod
+        .spec
+        .as_ref()
+        .ok_or_else(|| ConfigError("the pod has no spec".into()))?;
     let expanded = |list: &Option<Vec<String>>| {
         let list = list.as_ref().filter(|list| !list.is_empty())?;
-        Some(list.iter().map(|text| expand(text, |name| env.get(name))).collect::<Vec<_>>())
+        Some(
+            list.iter()
+                .map(|text| expand(text, |name| env.get(name)))
+                .collect::<Vec<_>>(),
+        )
     };
     let join = format!("container:{}", material.sandbox);
     let host_pid = pod_spec.host_pid == Some(true);
@@ -66,7 +75,11 @@ pub fn container(material: Material<'_>) -> Result<CreateSpec, ConfigError> {
         stdin: spec.stdin == Some(true),
         stdin_once: spec.stdin_once == Some(true),
         network_mode: join.clone(),
-        ipc_mode: if pod_spec.host_ipc == Some(true) { "host".into() } else { join.clone() },
+        ipc_mode: if pod_spec.host_ipc == Some(true) {
+            "host".into()
+        } else {
+            join.clone()
+        },
         pid_mode: match (host_pid, shared_pid) {
             (true, _) => "host".into(),
             (false, true) => join,
@@ -84,9 +97,14 @@ pub fn container(material: Material<'_>) -> Result<CreateSpec, ConfigError> {
 }
 
 fn container_labels(material: &Material<'_>) -> BTreeMap<String, String> {
-    let Material { spec, launch, image, .. } = material;
+    let Material {
+        spec, launch, image, ..
+    } = material;
     let mut all = labels::pod(material.config, material.pod);
-    let pre_stop = spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+    let pre_stop = spec
+        .lifecycle
+        .as_ref()
+        .and_then(|lifecycle| lifecycle.pre_stop.as_ref());
     let entries = [
         (labels::TYPE, labels::TYPE_CONTAINER.to_owned()),
         (labels::CONTAINER_NAME, spec.name.clone()),
@@ -97,7 +115,10 @@ fn container_labels(material: &Material<'_>) -> BTreeMap<String, String> {
         (labels::IMAGE, spec.image.clone().unwrap_or_default()),
         (labels::IMAGE_ID, image.status_id()),
         (labels::MESSAGE_FILE, material.message_file.clone()),
-        (labels::MESSAGE_POLICY, spec.termination_message_policy.clone().unwrap_or_default()),
+        (
+            labels::MESSAGE_POLICY,
+            spec.termination_message_policy.clone().unwrap_or_default(),
+        ),
     ];
     all.extend(entries.map(|(name, value)| (name.to_owned(), value)));
     if let Some(hook) = pre_stop.and_then(|hook| serde_json::to_string(hook).ok()) {
@@ -108,17 +129,29 @@ fn container_labels(material: &Material<'_>) -> BTreeMap<String, String> {
 
 /// `uid[:gid]`, from the container's or the pod's security context.
 fn user(material: &Material<'_>) -> Result<Option<String>, ConfigError> {
-    let of_pod = material.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let of_pod = material
+        .pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.security_context.as_ref());
     let own = material.spec.security_context.as_ref();
-    let uid = own.and_then(|own| own.run_as_user).or(of_pod.and_then(|pod| pod.run_as_user));
-    let gid = own.and_then(|own| own.run_as_group).or(of_pod.and_then(|pod| pod.run_as_group));
-    let non_root = own.and_then(|own| own.run_as_non_root).or(of_pod.and_then(|pod| pod.run_as_non_root));
+    let uid = own
+        .and_then(|own| own.run_as_user)
+        .or(of_pod.and_then(|pod| pod.run_as_user));
+    let gid = own
+        .and_then(|own| own.run_as_group)
+        .or(of_pod.and_then(|pod| pod.run_as_group));
+    let non_root = own
+        .and_then(|own| own.run_as_non_root)
+        .or(of_pod.and_then(|pod| pod.run_as_non_root));
     let image_user = material.image.user.split(':').next().unwrap_or_default();
     if non_root == Some(true) {
         let container = &material.spec.name;
         match uid {
             Some(0) => {
-                return Err(ConfigError(format!("container's runAsUser breaks non-root policy (container: {container})")));
+                return Err(ConfigError(format!(
+                    "container's runAsUser breaks non-root policy (container: {container})"
+                )));
             }
             Some(_) => {}
             None if matches!(image_user, "" | "0" | "root") => {
@@ -128,7 +161,9 @@ fn user(material: &Material<'_>) -> Result<Option<String>, ConfigError> {
             None if image_user.parse::<u32>().is_err() => {
                 let reason = "container has runAsNonRoot and image has non-numeric user";
                 let advice = "cannot verify user is non-root";
-                return Err(ConfigError(format!("{reason} ({image_user}), {advice} (container: {container})")));
+                return Err(ConfigError(format!(
+                    "{reason} ({image_user}), {advice} (container: {container})"
+                )));
             }
             None => {}
         }
@@ -147,7 +182,9 @@ fn limits(resources: Option<&ResourceRequirements>) -> Result<Resources, ConfigE
         let lists = resources.map(|resources| if limit { &resources.limits } else { &resources.requests });
         let found = lists.and_then(|list| list.as_ref()?.get(name));
         let parsed = found.map(|quantity| quantity.0.parse::<Quantity>());
-        parsed.transpose().map_err(|error| ConfigError(format!("{name}: {error}")))
+        parsed
+            .transpose()
+            .map_err(|error| ConfigError(format!("{name}: {error}")))
     };
     let cpu_limit = amount(true, "cpu")?.map(Quantity::millis).filter(|millis| *millis > 0);
     let cpu_request = amount(false, "cpu")?.map(Quantity::millis).or(cpu_limit).unwrap_or(0);
@@ -167,8 +204,13 @@ fn oom_score_adj(pod: &Pod, spec: &Container, node_bytes: i64) -> i64 {
     match qos {
         Some("Guaranteed") => -997,
         Some("Burstable") => {
-            let request = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()?.get("memory"));
-            let bytes = request.and_then(|quantity| quantity.0.parse::<Quantity>().ok()).map_or(0, Quantity::value);
+            let request = spec
+                .resources
+                .as_ref()
+                .and_then(|resources| resources.requests.as_ref()?.get("memory"));
+            let bytes = request
+                .and_then(|quantity| quantity.0.parse::<Quantity>().ok())
+                .map_or(0, Quantity::value);
             let share = i128::from(bytes) * 1000 / i128::from(node_bytes.max(1));
             i64::try_from(1000 - share).unwrap_or(2).clamp(3, 999)
         }
@@ -185,7 +227,11 @@ fn security(of_pod: Option<&PodSecurityContext>, own: Option<&SecurityContext>) 
     let seccomp = seccomp.or(of_pod.and_then(|pod| pod.seccomp_profile.as_ref()));
     match seccomp.map(|profile| profile.type_.as_str()) {
         Some("Unconfined") => options.push("seccomp=unconfined".to_owned()),
-        Some("Localhost") => return Err(ConfigError("seccomp profiles of type Localhost are not supported".into())),
+        Some("Localhost") => {
+            return Err(ConfigError(
+                "seccomp profiles of type Localhost are not supported".into(),
+            ));
+        }
         // The runtime's profile is the default too: a pod is no less confined than `docker run`.
         _ => {}
     }
@@ -197,7 +243,11 @@ fn security(of_pod: Option<&PodSecurityContext>, own: Option<&SecurityContext>) 
         _ => {}
     }
     let capabilities = own.and_then(|own| own.capabilities.as_ref());
-    let groups = of_pod.map(|pod| pod.fs_group.into_iter().chain(pod.supplemental_groups.iter().flatten().copied()));
+    let groups = of_pod.map(|pod| {
+        pod.fs_group
+            .into_iter()
+            .chain(pod.supplemental_groups.iter().flatten().copied())
+    });
     Ok(Security {
         privileged: own.and_then(|own| own.privileged) == Some(true),
         cap_add: capabilities.and_then(|list| list.add.clone()).unwrap_or_default(),
@@ -223,8 +273,15 @@ mod tests {
             config: &config,
             pod: &pod,
             spec: &spec,
-            launch: &Launch { container: "c".into(), attempt: 2, backoff_seconds: 20 },
-            image: &Image { id: "sha256:1".into(), ..Image::default() },
+            launch: &Launch {
+                container: "c".into(),
+                attempt: 2,
+                backoff_seconds: 20,
+            },
+            image: &Image {
+                id: "sha256:1".into(),
+                ..Image::default()
+            },
             env: &Env::default(),
             mounts: Vec::new(),
             sandbox: "s",
@@ -235,7 +292,9 @@ mod tests {
 
     fn context(pod: &mut Pod) -> &mut SecurityContext {
         let spec = pod.spec.as_mut().expect("set");
-        spec.containers[0].security_context.get_or_insert_with(SecurityContext::default)
+        spec.containers[0]
+            .security_context
+            .get_or_insert_with(SecurityContext::default)
     }
 
     #[test]

@@ -30,7 +30,10 @@ impl Env {
 
     /// As Docker takes it.
     pub fn lines(&self) -> Vec<String> {
-        self.entries.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.entries
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     }
 }
 
@@ -64,10 +67,18 @@ pub fn references(container: &Container) -> References {
         config_maps.extend(source.config_map_ref.iter().map(|reference| reference.name.clone()));
         secrets.extend(source.secret_ref.iter().map(|reference| reference.name.clone()));
     }
-    for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
+    for source in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.value_from.as_ref())
+    {
         config_maps.extend(source.config_map_key_ref.iter().map(|reference| reference.name.clone()));
         secrets.extend(source.secret_key_ref.iter().map(|reference| reference.name.clone()));
-        pod_ip |= source.field_ref.as_ref().is_some_and(|field| needs_pod_ip(&field.field_path));
+        pod_ip |= source
+            .field_ref
+            .as_ref()
+            .is_some_and(|field| needs_pod_ip(&field.field_path));
     }
     References {
         config_maps: config_maps.into_iter().map(|name| (name, None)).collect(),
@@ -139,7 +150,15 @@ fn value_from(
     }
     if let Some(field) = &source.resource_field_ref {
         let name = field.container_name.as_deref();
-        return resource_field(pod, Some(container), facts, name, &field.resource, field.divisor.as_ref()).map(Some);
+        return resource_field(
+            pod,
+            Some(container),
+            facts,
+            name,
+            &field.resource,
+            field.divisor.as_ref(),
+        )
+        .map(Some);
     }
     if let Some(reference) = &source.config_map_key_ref {
         let optional = reference.optional == Some(true);
@@ -161,7 +180,9 @@ fn value_from(
             None => missing(optional, key_missing(pod, &reference.key, "Secret", &reference.name)),
         };
     }
-    Err(ConfigError("an environment variable's valueFrom names no source that is supported".into()))
+    Err(ConfigError(
+        "an environment variable's valueFrom names no source that is supported".into(),
+    ))
 }
 
 fn missing(optional: bool, message: String) -> Result<Option<String>, ConfigError> {

@@ -17,7 +17,10 @@ pub fn sandbox(config: &Config, pod: &Pod, attempt: u32, image: &str, memory_vol
     let spec = pod.spec.as_ref().unwrap_or(&empty);
     let host_network = pod::host_network(pod);
     let security = spec.security_context.as_ref();
-    let sysctls = security.and_then(|security| security.sysctls.as_ref()).into_iter().flatten();
+    let sysctls = security
+        .and_then(|security| security.sysctls.as_ref())
+        .into_iter()
+        .flatten();
     let mut all_labels = labels::pod(config, pod);
     all_labels.extend([
         (labels::TYPE.to_owned(), labels::TYPE_SANDBOX.to_owned()),
@@ -29,16 +32,30 @@ pub fn sandbox(config: &Config, pod: &Pod, attempt: u32, image: &str, memory_vol
         image: image.to_owned(),
         labels: all_labels,
         hostname: (!host_network).then(|| hostname(pod)),
-        network_mode: if host_network { "host".into() } else { config.network.clone() },
-        ipc_mode: if spec.host_ipc == Some(true) { "host".into() } else { "shareable".into() },
-        pid_mode: if spec.host_pid == Some(true) { "host".into() } else { String::new() },
+        network_mode: if host_network {
+            "host".into()
+        } else {
+            config.network.clone()
+        },
+        ipc_mode: if spec.host_ipc == Some(true) {
+            "host".into()
+        } else {
+            "shareable".into()
+        },
+        pid_mode: if spec.host_pid == Some(true) {
+            "host".into()
+        } else {
+            String::new()
+        },
         ports: if host_network { Vec::new() } else { host_ports(pod) },
         mounts: memory_volumes,
         dns: dns(spec),
         security: Security {
             // Nothing but our own program runs here, and it only waits: a filter costs start time and guards nothing.
             options: vec!["seccomp=unconfined".into(), "no-new-privileges".into()],
-            sysctls: sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
+            sysctls: sysctls
+                .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()))
+                .collect(),
             ..Security::default()
         },
         cgroup_parent: config.cgroup_parent.clone(),
@@ -48,15 +65,21 @@ pub fn sandbox(config: &Config, pod: &Pod, attempt: u32, image: &str, memory_vol
 
 fn hostname(pod: &Pod) -> String {
     let spec = pod.spec.as_ref();
-    let name = spec.and_then(|spec| spec.hostname.clone()).filter(|name| !name.is_empty());
+    let name = spec
+        .and_then(|spec| spec.hostname.clone())
+        .filter(|name| !name.is_empty());
     let mut name = name.unwrap_or_else(|| pod.name_any());
     name.truncate(MAX_HOSTNAME);
     name.trim_end_matches(['-', '.']).to_owned()
 }
 
 fn host_ports(pod: &Pod) -> Vec<PortBinding> {
-    let sidecars = pod::init_containers(pod).iter().filter(|container| pod::is_sidecar(container));
-    let ports = sidecars.chain(pod::containers(pod)).flat_map(|container| container.ports.iter().flatten());
+    let sidecars = pod::init_containers(pod)
+        .iter()
+        .filter(|container| pod::is_sidecar(container));
+    let ports = sidecars
+        .chain(pod::containers(pod))
+        .flat_map(|container| container.ports.iter().flatten());
     let bindings = ports.filter_map(|port| {
         let host_port = u16::try_from(port.host_port?).ok().filter(|port| *port > 0)?;
         Some(PortBinding {
@@ -101,7 +124,9 @@ pub fn hosts_file(pod: &Pod, ips: &[String]) -> String {
     );
     let host = hostname(pod);
     let spec = pod.spec.as_ref();
-    let subdomain = spec.and_then(|spec| spec.subdomain.as_deref()).filter(|name| !name.is_empty());
+    let subdomain = spec
+        .and_then(|spec| spec.subdomain.as_deref())
+        .filter(|name| !name.is_empty());
     let namespace = pod.namespace().unwrap_or_default();
     let names = match subdomain {
         Some(subdomain) => format!("{host}.{subdomain}.{namespace}.svc.cluster.local\t{host}"),

@@ -87,7 +87,9 @@ fn text(path: &str) -> String {
 }
 
 fn meminfo(text: &str, name: &str) -> Option<i64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kib = line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()?;
     kib.checked_mul(1024)
 }
@@ -98,7 +100,11 @@ fn os_image(text: &str) -> String {
 }
 
 fn pids_percent() -> Option<i64> {
-    let most = text("/proc/sys/kernel/pid_max").trim().parse::<i64>().ok().filter(|most| *most > 0)?;
+    let most = text("/proc/sys/kernel/pid_max")
+        .trim()
+        .parse::<i64>()
+        .ok()
+        .filter(|most| *most > 0)?;
     let load = text("/proc/loadavg");
     let threads = load.split_whitespace().nth(3)?.split_once('/')?.1.parse::<i64>().ok()?;
     Some(threads * 100 / most)
@@ -107,7 +113,12 @@ fn pids_percent() -> Option<i64> {
 /// Total and free bytes of the file system below the path; `None` where `df` cannot tell.
 async fn disk(path: &Path) -> Option<(i64, i64)> {
     let existing = path.ancestors().find(|ancestor| ancestor.exists())?;
-    let output = tokio::process::Command::new("df").arg("-Pk").arg(existing).output().await.ok()?;
+    let output = tokio::process::Command::new("df")
+        .arg("-Pk")
+        .arg(existing)
+        .output()
+        .await
+        .ok()?;
     df(&String::from_utf8_lossy(&output.stdout))
 }
 

@@ -86,7 +86,8 @@ impl Keeper {
                 }
             }
         };
-        self.events.node(&node, Kind::Normal, "Starting", "Starting kubelet.".into());
+        self.events
+            .node(&node, Kind::Normal, "Starting", "Starting kubelet.".into());
         let mut lease = lease::Lease::new(self.client.clone(), &self.config.node_name);
         let mut written_at = Instant::now();
         let mut beat = tokio::time::interval(BEAT);
@@ -131,13 +132,19 @@ impl Keeper {
             None => api.create(&PostParams::default(), &wanted).await?,
             Some(existing) => {
                 let labels = existing.metadata.labels.clone().unwrap_or_default();
-                let missing = wanted.metadata.labels.iter().flatten().filter(|(name, value)| labels.get(*name) != Some(value));
+                let missing = wanted
+                    .metadata
+                    .labels
+                    .iter()
+                    .flatten()
+                    .filter(|(name, value)| labels.get(*name) != Some(value));
                 let missing = missing.collect::<BTreeMap<_, _>>();
                 if missing.is_empty() {
                     existing
                 } else {
                     let body = json!({"metadata": {"labels": missing}});
-                    api.patch(&self.config.node_name, &PatchParams::default(), &Patch::Merge(body)).await?
+                    api.patch(&self.config.node_name, &PatchParams::default(), &Patch::Merge(body))
+                        .await?
                 }
             }
         };

@@ -50,7 +50,12 @@ pub fn node(config: &Config) -> Node {
     Node {
         metadata: ObjectMeta {
             name: Some(config.node_name.clone()),
-            labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+            labels: Some(
+                labels
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+            ),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec::default()),
@@ -62,11 +67,17 @@ pub fn node(config: &Config) -> Node {
 pub fn resources(config: &Config, machine: &Machine) -> BTreeMap<String, Quantity> {
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Quantity(machine.cpus.to_string())),
-        ("memory".to_owned(), Quantity(format!("{}Ki", machine.memory_bytes / 1024))),
+        (
+            "memory".to_owned(),
+            Quantity(format!("{}Ki", machine.memory_bytes / 1024)),
+        ),
         ("pods".to_owned(), Quantity(config.max_pods.to_string())),
     ]);
     if machine.disk_bytes > 0 {
-        resources.insert("ephemeral-storage".to_owned(), Quantity(format!("{}Ki", machine.disk_bytes / 1024)));
+        resources.insert(
+            "ephemeral-storage".to_owned(),
+            Quantity(format!("{}Ki", machine.disk_bytes / 1024)),
+        );
     }
     resources
 }
@@ -74,11 +85,19 @@ pub fn resources(config: &Config, machine: &Machine) -> BTreeMap<String, Quantit
 /// The status that the API should show.
 pub fn status(facts: Facts<'_>) -> NodeStatus {
     let Facts {
-        config, machine, before, ..
+        config,
+        machine,
+        before,
+        ..
     } = facts;
     let resources = resources(config, machine);
-    let version_before = before.and_then(|status| status.node_info.as_ref()).map(|info| &info.container_runtime_version);
-    let version = facts.docker_version.as_ref().map(|version| format!("docker://{version}"));
+    let version_before = before
+        .and_then(|status| status.node_info.as_ref())
+        .map(|info| &info.container_runtime_version);
+    let version = facts
+        .docker_version
+        .as_ref()
+        .map(|version| format!("docker://{version}"));
     let conditions = conditions(&facts);
     let address = |kind: &str, address: String| NodeAddress {
         type_: kind.to_owned(),
@@ -97,13 +116,17 @@ pub fn status(facts: Facts<'_>) -> NodeStatus {
         ]),
         conditions: Some(conditions),
         daemon_endpoints: Some(NodeDaemonEndpoints {
-            kubelet_endpoint: Some(DaemonEndpoint { port: facts.port.into() }),
+            kubelet_endpoint: Some(DaemonEndpoint {
+                port: facts.port.into(),
+            }),
         }),
         images: Some(images.collect()),
         node_info: Some(NodeSystemInfo {
             architecture: architecture().into(),
             boot_id: machine.boot_id.clone(),
-            container_runtime_version: version.or_else(|| version_before.cloned()).unwrap_or_else(|| "docker://".into()),
+            container_runtime_version: version
+                .or_else(|| version_before.cloned())
+                .unwrap_or_else(|| "docker://".into()),
             kernel_version: machine.kernel.clone(),
             kubelet_version: VERSION.into(),
             kube_proxy_version: String::new(),
@@ -119,20 +142,34 @@ pub fn status(facts: Facts<'_>) -> NodeStatus {
 
 fn conditions(facts: &Facts<'_>) -> Vec<NodeCondition> {
     let Health { docker, pressure } = facts.health;
-    let pressed = |on: bool, kind: &'static str, good: (&'static str, &'static str), bad: (&'static str, &'static str)| {
-        let (reason, message) = if on { bad } else { good };
-        (kind, on, reason, message.to_owned())
-    };
+    let pressed =
+        |on: bool, kind: &'static str, good: (&'static str, &'static str), bad: (&'static str, &'static str)| {
+            let (reason, message) = if on { bad } else { good };
+            (kind, on, reason, message.to_owned())
+        };
     let ready = match docker {
-        Ok(()) => ("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned()),
-        Err(reason) => ("Ready", false, "KubeletNotReady", format!("container runtime is down: {reason}")),
+        Ok(()) => (
+            "Ready",
+            true,
+            "KubeletReady",
+            "kubelet is posting ready status".to_owned(),
+        ),
+        Err(reason) => (
+            "Ready",
+            false,
+            "KubeletNotReady",
+            format!("container runtime is down: {reason}"),
+        ),
     };
     let wanted = [
         pressed(
             pressure.memory,
             "MemoryPressure",
             ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+            (
+                "KubeletHasInsufficientMemory",
+                "kubelet has insufficient memory available",
+            ),
         ),
         pressed(
             pressure.disk,
@@ -152,7 +189,10 @@ fn conditions(facts: &Facts<'_>) -> Vec<NodeCondition> {
     let mut conditions = Vec::new();
     for (kind, on, reason, message) in wanted {
         let status = if on { "True" } else { "False" };
-        let earlier = before.into_iter().flatten().find(|condition| condition.type_ == kind && condition.status == status);
+        let earlier = before
+            .into_iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind && condition.status == status);
         conditions.push(NodeCondition {
             type_: kind.into(),
             status: status.into(),
@@ -164,7 +204,10 @@ fn conditions(facts: &Facts<'_>) -> Vec<NodeCondition> {
                 .or_else(|| Some(seconds(facts.now))),
         });
     }
-    let others = before.into_iter().flatten().filter(|condition| !conditions.iter().any(|ours| ours.type_ == condition.type_));
+    let others = before
+        .into_iter()
+        .flatten()
+        .filter(|condition| !conditions.iter().any(|ours| ours.type_ == condition.type_));
     let others = others.cloned().collect::<Vec<_>>();
     conditions.extend(others);
     conditions

@@ -35,7 +35,11 @@ pub fn next(ended: &Container, exit: &Exit, now: Timestamp) -> Next {
     Next {
         start_at: from.saturating_add(wait_duration).unwrap_or(now),
         waited_seconds: wait,
-        backoff_seconds: if wait == 0 { FIRST_SECONDS } else { wait.saturating_mul(2).min(MAX_SECONDS) },
+        backoff_seconds: if wait == 0 {
+            FIRST_SECONDS
+        } else {
+            wait.saturating_mul(2).min(MAX_SECONDS)
+        },
     }
 }
 

@@ -134,7 +134,11 @@ pub fn stage(pod: &Pod, observed: &Observed, now: Timestamp) -> Stage {
     if pod::deadline(pod).is_some_and(|deadline| now >= deadline) {
         return Stage::DeadlineExceeded;
     }
-    if startup::all_done(pod, observed) { Stage::Finished } else { Stage::Live }
+    if startup::all_done(pod, observed) {
+        Stage::Finished
+    } else {
+        Stage::Live
+    }
 }
 
 /// What to do next for a pod.

@@ -35,30 +35,46 @@ pub fn all_done(pod: &Pod, observed: &Observed) -> bool {
     let stays_dead = |spec: &Spec, policy: RestartPolicy| {
         let newest = observed.newest(&spec.name);
         newest.is_some_and(|container| {
-            container.exit().is_some_and(|exit| !policy.restarts(exit.code)) && container.hash == labels::spec_hash(spec)
+            container.exit().is_some_and(|exit| !policy.restarts(exit.code))
+                && container.hash == labels::spec_hash(spec)
         })
     };
     let init_failed = pod::init_containers(pod).iter().any(|spec| {
-        let failed = observed.newest(&spec.name).and_then(Container::exit).is_some_and(|exit| exit.code != 0);
+        let failed = observed
+            .newest(&spec.name)
+            .and_then(Container::exit)
+            .is_some_and(|exit| exit.code != 0);
         failed && stays_dead(spec, pod::init_restart_policy(pod, spec))
     });
     let containers = pod::containers(pod);
     let policy = pod::restart_policy(pod);
-    init_failed || (!containers.is_empty() && containers.iter().all(|spec| stays_dead(spec, policy) || orphaned(pod, observed, spec)))
+    init_failed
+        || (!containers.is_empty()
+            && containers
+                .iter()
+                .all(|spec| stays_dead(spec, policy) || orphaned(pod, observed, spec)))
 }
 
 /// A container of a pod that never restarts, which could not start before its sandbox died.
 fn orphaned(pod: &Pod, observed: &Observed, spec: &Spec) -> bool {
     pod::restart_policy(pod) == RestartPolicy::Never
         && !observed.sandboxes.is_empty()
-        && observed.sandboxes.iter().all(|sandbox| !sandbox.ready && !sandbox.fresh)
+        && observed
+            .sandboxes
+            .iter()
+            .all(|sandbox| !sandbox.ready && !sandbox.fresh)
         && observed.containers.iter().any(|container| container.exit().is_some())
         && observed.newest(&spec.name).is_none()
 }
 
 /// Brings the pod nearer to running.
 pub fn advance(pod: &Pod, observed: &Observed, local: &Local, now: Timestamp, plan: &mut Plan) {
-    let world = World { pod, observed, local, now };
+    let world = World {
+        pod,
+        observed,
+        local,
+        now,
+    };
     let sandbox = observed.ready_sandbox();
     if world.stop_strays(sandbox, plan) {
         return;
@@ -71,8 +87,14 @@ pub fn advance(pod: &Pod, observed: &Observed, local: &Local, now: Timestamp, pl
     }
     if sandbox.is_none() {
         let fresh = observed.sandboxes.iter().filter(|sandbox| sandbox.fresh);
-        plan.actions.extend(fresh.map(|sandbox| Action::Remove { id: sandbox.id.clone() }));
-        let newest = observed.sandboxes.iter().filter(|sandbox| !sandbox.fresh).map(|sandbox| sandbox.attempt + 1).max();
+        plan.actions
+            .extend(fresh.map(|sandbox| Action::Remove { id: sandbox.id.clone() }));
+        let newest = observed
+            .sandboxes
+            .iter()
+            .filter(|sandbox| !sandbox.fresh)
+            .map(|sandbox| sandbox.attempt + 1)
+            .max();
         plan.actions.push(Action::CreateSandbox {
             attempt: newest.unwrap_or(0),
         });
@@ -94,7 +116,11 @@ impl World<'_> {
             } else if spec.is_some_and(|spec| labels::spec_hash(spec) != container.hash) {
                 StopReason::Changed
             } else if !probed.alive {
-                if probed.started { StopReason::Unhealthy } else { StopReason::NeverStarted }
+                if probed.started {
+                    StopReason::Unhealthy
+                } else {
+                    StopReason::NeverStarted
+                }
             } else {
                 continue;
             };
@@ -116,7 +142,11 @@ impl World<'_> {
                 continue;
             }
             if !self.init_passed(spec, here) {
-                self.take(self.step(spec, here, pod::init_restart_policy(self.pod, spec), true), spec, plan);
+                self.take(
+                    self.step(spec, here, pod::init_restart_policy(self.pod, spec), true),
+                    spec,
+                    plan,
+                );
                 if !main_seen {
                     return;
                 }
@@ -201,8 +231,13 @@ impl World<'_> {
                 });
             }
             Step::Now(launch) => {
-                let stale = self.observed.newest(&spec.name).filter(|container| container.state == State::Created);
-                plan.actions.extend(stale.map(|container| Action::Remove { id: container.id.clone() }));
+                let stale = self
+                    .observed
+                    .newest(&spec.name)
+                    .filter(|container| container.state == State::Created);
+                plan.actions.extend(stale.map(|container| Action::Remove {
+                    id: container.id.clone(),
+                }));
                 plan.actions.push(Action::Launch(launch));
             }
         }

@@ -23,7 +23,8 @@ pub fn gone(last: Option<&Pod>, observed: &Observed, local: &Local, now: Timesta
     }
     let containers = observed.containers.iter().map(|container| &container.id);
     let sandboxes = observed.sandboxes.iter().map(|sandbox| &sandbox.id);
-    plan.actions.extend(containers.chain(sandboxes).map(|id| Action::Remove { id: id.clone() }));
+    plan.actions
+        .extend(containers.chain(sandboxes).map(|id| Action::Remove { id: id.clone() }));
     if observed.is_empty() {
         plan.actions.push(Action::Forget);
     }
@@ -38,20 +39,14 @@ pub fn delete(pod: &Pod, observed: &Observed, local: &Local, now: Timestamp, pla
 }
 
 /// The pod ended by itself or by its deadline: stop what still runs, keep the dead for their logs.
-pub fn finish(
-    pod: &Pod,
-    why: StopReason,
-    observed: &Observed,
-    local: &Local,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+pub fn finish(pod: &Pod, why: StopReason, observed: &Observed, local: &Local, now: Timestamp, plan: &mut Plan) {
     let grace = Some(pod::grace_seconds(pod));
     if stop_all(&sidecars(pod), grace, why, observed, local, now, plan) {
         return;
     }
     let ready = observed.sandboxes.iter().filter(|sandbox| sandbox.ready);
-    plan.actions.extend(ready.map(|sandbox| Action::StopSandbox { id: sandbox.id.clone() }));
+    plan.actions
+        .extend(ready.map(|sandbox| Action::StopSandbox { id: sandbox.id.clone() }));
     collect(observed, plan);
 }
 
@@ -69,8 +64,13 @@ fn stop_all(
     let is_sidecar = |container: &&Container| sidecars.contains(&container.name);
     let mut first = running().filter(|container| !is_sidecar(container)).collect::<Vec<_>>();
     if first.is_empty() {
-        let last_started = sidecars.iter().rev().find(|name| running().any(|container| container.name == **name));
-        first = running().filter(|container| Some(&container.name) == last_started).collect();
+        let last_started = sidecars
+            .iter()
+            .rev()
+            .find(|name| running().any(|container| container.name == **name));
+        first = running()
+            .filter(|container| Some(&container.name) == last_started)
+            .collect();
     }
     for container in &first {
         let seconds = grace.unwrap_or(container.grace_seconds.max(1));
@@ -81,7 +81,9 @@ fn stop_all(
 
 /// Asks for a stop unless one is under way that ends about as soon.
 pub fn stop(container: &Container, seconds: u32, why: StopReason, local: &Local, now: Timestamp, plan: &mut Plan) {
-    let ends = now.saturating_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX);
+    let ends = now
+        .saturating_add(SignedDuration::from_secs(seconds.into()))
+        .unwrap_or(Timestamp::MAX);
     if let Some(deadline) = local.stopping.get(&container.id)
         && ends.duration_since(*deadline) > -WORTHWHILE
     {
@@ -98,9 +100,15 @@ pub fn stop(container: &Container, seconds: u32, why: StopReason, local: &Local,
 /// Removes what is dead and superseded: of each container the newest dead one stays, for its log and its state.
 pub fn collect(observed: &Observed, plan: &mut Plan) {
     let mut kept = BTreeSet::new();
-    for container in observed.containers.iter().filter(|container| container.exit().is_some()) {
+    for container in observed
+        .containers
+        .iter()
+        .filter(|container| container.exit().is_some())
+    {
         if !kept.insert(&container.name) {
-            plan.actions.push(Action::Remove { id: container.id.clone() });
+            plan.actions.push(Action::Remove {
+                id: container.id.clone(),
+            });
         }
     }
     let newest = observed.sandboxes.iter().map(|sandbox| sandbox.attempt).max();
@@ -112,6 +120,8 @@ pub fn collect(observed: &Observed, plan: &mut Plan) {
 }
 
 fn sidecars(pod: &Pod) -> Vec<String> {
-    let sidecars = pod::init_containers(pod).iter().filter(|container| pod::is_sidecar(container));
+    let sidecars = pod::init_containers(pod)
+        .iter()
+        .filter(|container| pod::is_sidecar(container));
     sidecars.map(|container| container.name.clone()).collect()
 }

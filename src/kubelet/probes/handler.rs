@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{
-    Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction,
-};
+use k8s_openapi::api::core::v1::{Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
@@ -75,7 +73,11 @@ async fn exec(target: &Target<'_>, action: &ExecAction, limit: Duration) -> Answ
         Ok(Executed::Exited { code: 0, .. }) => Answer::Success,
         Ok(Executed::Exited { code, output }) => {
             let output = shorten(output.trim_end());
-            Answer::Failure(if output.is_empty() { format!("command {command:?} exited with {code}") } else { output })
+            Answer::Failure(if output.is_empty() {
+                format!("command {command:?} exited with {code}")
+            } else {
+                output
+            })
         }
         Ok(Executed::TimedOut) => Answer::Failure(format!("command {command:?} timed out after {}s", limit.as_secs())),
         Err(error) => Answer::Failure(error.to_string()),
@@ -87,20 +89,35 @@ async fn http_get(target: &Target<'_>, action: &HTTPGetAction, limit: Duration) 
         return Answer::Failure(format!("the container has no port {:?}", action.port));
     };
     let scheme = action.scheme.as_deref().unwrap_or("HTTP").to_ascii_lowercase();
-    let host = action.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(target.pod_ip);
+    let host = action
+        .host
+        .as_deref()
+        .filter(|host| !host.is_empty())
+        .unwrap_or(target.pod_ip);
     let path = action.path.as_deref().unwrap_or("/").trim_start_matches('/');
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     let url = format!("{scheme}://{host}:{port}/{path}");
     let Some(client) = client() else {
         return Answer::Failure("no HTTP client could be made".into());
     };
-    let mut request = client.get(&url).timeout(limit).header("user-agent", "kube-probe/reconcile").header("accept", "*/*");
+    let mut request = client
+        .get(&url)
+        .timeout(limit)
+        .header("user-agent", "kube-probe/reconcile")
+        .header("accept", "*/*");
     for header in action.http_headers.iter().flatten() {
         request = request.header(&header.name, &header.value);
     }
     match request.send().await {
         Ok(response) if response.status().is_success() || response.status().is_redirection() => Answer::Success,
-        Ok(response) => Answer::Failure(format!("HTTP probe failed with statuscode: {}", response.status().as_u16())),
+        Ok(response) => Answer::Failure(format!(
+            "HTTP probe failed with statuscode: {}",
+            response.status().as_u16()
+        )),
         Err(error) => Answer::Failure(format!("Get {url:?}: {}", innermost(&error))),
     }
 }
@@ -114,7 +131,10 @@ fn client() -> Option<reqwest::Client> {
             .pool_max_idle_per_host(0)
             .no_proxy()
             .danger_accept_invalid_certs(true);
-        builder.build().map_err(|error| tracing::warn!(%error, "no HTTP client for probes")).ok()
+        builder
+            .build()
+            .map_err(|error| tracing::warn!(%error, "no HTTP client for probes"))
+            .ok()
     };
     CLIENT.get_or_init(build).clone()
 }
@@ -123,7 +143,11 @@ async fn tcp(target: &Target<'_>, action: &TCPSocketAction, limit: Duration) -> 
     let Some(port) = port(target, &action.port) else {
         return Answer::Failure(format!("the container has no port {:?}", action.port));
     };
-    let host = action.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(target.pod_ip);
+    let host = action
+        .host
+        .as_deref()
+        .filter(|host| !host.is_empty())
+        .unwrap_or(target.pod_ip);
     match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
         Ok(Ok(_connected)) => Answer::Success,
         Ok(Err(error)) => Answer::Failure(format!("dial tcp {host}:{port}: {error}")),
@@ -136,8 +160,13 @@ fn port(target: &Target<'_>, wanted: &IntOrString) -> Option<u16> {
         IntOrString::Int(number) => u16::try_from(*number).ok(),
         IntOrString::String(name) => {
             let ports = target.spec.and_then(|spec| spec.ports.as_ref());
-            let named = ports.into_iter().flatten().find(|port| port.name.as_ref() == Some(name));
-            named.and_then(|port| u16::try_from(port.container_port).ok()).or_else(|| name.parse().ok())
+            let named = ports
+                .into_iter()
+                .flatten()
+                .find(|port| port.name.as_ref() == Some(name));
+            named
+                .and_then(|port| u16::try_from(port.container_port).ok())
+                .or_else(|| name.parse().ok())
         }
     }
 }

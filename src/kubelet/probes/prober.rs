@@ -56,24 +56,34 @@ impl Probes {
         observed: &Observed,
         wake: &Arc<Notify>,
     ) -> BTreeMap<String, Probed> {
-        let alive = |id: &String| observed.containers.iter().any(|container| container.running() && container.id == *id);
+        let alive = |id: &String| {
+            observed
+                .containers
+                .iter()
+                .any(|container| container.running() && container.id == *id)
+        };
         self.running.retain(|id, _| alive(id));
         for container in observed.containers.iter().filter(|container| container.running()) {
-            let Some(spec) = pod::container(pod, &container.name) else { continue };
-            let probed = spec.startup_probe.is_some() || spec.readiness_probe.is_some() || spec.liveness_probe.is_some();
+            let Some(spec) = pod::container(pod, &container.name) else {
+                continue;
+            };
+            let probed =
+                spec.startup_probe.is_some() || spec.readiness_probe.is_some() || spec.liveness_probe.is_some();
             if !probed || self.running.contains_key(&container.id) {
                 continue;
             }
-            let published = pod::published(pod, &container.name).filter(|status| {
-                status.container_id.as_deref() == Some(&format!("docker://{}", container.id))
-            });
+            let published = pod::published(pod, &container.name)
+                .filter(|status| status.container_id.as_deref() == Some(&format!("docker://{}", container.id)));
             // A container that this kubelet adopts keeps what the API says of it until a probe says otherwise.
             let verdict = Probed {
                 ready: spec.readiness_probe.is_none() || published.is_some_and(|status| status.ready),
                 started: spec.startup_probe.is_none() || published.is_some_and(|status| status.started == Some(true)),
                 alive: true,
             };
-            let ip = observed.ready_sandbox().and_then(|sandbox| sandbox.ips.first().copied()).unwrap_or(context.host_ip);
+            let ip = observed
+                .ready_sandbox()
+                .and_then(|sandbox| sandbox.ips.first().copied())
+                .unwrap_or(context.host_ip);
             let subject = Subject {
                 context: context.clone(),
                 pod: pod.clone(),
@@ -86,9 +96,13 @@ impl Probes {
             let verdict = subject.verdict.clone();
             let mut task = JoinSet::new();
             task.spawn(subject.run());
-            self.running.insert(container.id.clone(), Running { verdict, _task: task });
+            self.running
+                .insert(container.id.clone(), Running { verdict, _task: task });
         }
-        let verdicts = self.running.iter().map(|(id, running)| (id.clone(), *lock(&running.verdict)));
+        let verdicts = self
+            .running
+            .iter()
+            .map(|(id, running)| (id.clone(), *lock(&running.verdict)));
         verdicts.collect()
     }
 }
@@ -116,7 +130,9 @@ impl Subject {
 
     /// Probes until there is nothing more to find out; returns whether that was good.
     async fn repeat(&self, spec: &Probe, purpose: Purpose) -> bool {
-        let seconds = |value: Option<i32>, default: i32| Duration::from_secs(value.unwrap_or(default).max(0).unsigned_abs().into());
+        let seconds = |value: Option<i32>, default: i32| {
+            Duration::from_secs(value.unwrap_or(default).max(0).unsigned_abs().into())
+        };
         let period = seconds(spec.period_seconds, 10).max(Duration::from_secs(1));
         let enough = |threshold: Option<i32>, default: i32| threshold.unwrap_or(default).max(1).unsigned_abs();
         let (good, bad) = (enough(spec.success_threshold, 1), enough(spec.failure_threshold, 3));
@@ -171,7 +187,9 @@ impl Subject {
             Purpose::Liveness => "Liveness",
         };
         let message = format!("{name} probe failed: {reason}");
-        self.context.events.pod(&self.pod, Some(&self.spec.name), Kind::Warning, "Unhealthy", message);
+        self.context
+            .events
+            .pod(&self.pod, Some(&self.spec.name), Kind::Warning, "Unhealthy", message);
     }
 }
 

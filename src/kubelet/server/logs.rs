@@ -53,7 +53,10 @@ async fn open(
     let pod = state.pods.find(namespace, name);
     let pod = pod.ok_or_else(|| (StatusCode::NOT_FOUND, format!("pod \"{namespace}/{name}\" not found\n")))?;
     if pod::container(&pod, container).is_none() {
-        return Err((StatusCode::NOT_FOUND, format!("container {container:?} not found in pod {name:?}\n")));
+        return Err((
+            StatusCode::NOT_FOUND,
+            format!("container {container:?} not found in pod {name:?}\n"),
+        ));
     }
     let query = query(options, Timestamp::now())?;
     let engine = match engine(&state) {
@@ -62,9 +65,16 @@ async fn open(
     };
     let uid = pod.uid().unwrap_or_default();
     let failed = |error: DockerError| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
-    let (observed, _) = engine.observe(&labels::node(&state.config), &uid).await.map_err(failed)?;
-    let id = choose(&pod, &observed, container, truth(options.previous.as_ref()))?.id.clone();
-    let stream = engine.logs(&id, &query).take_until(state.shutdown.clone().cancelled_owned());
+    let (observed, _) = engine
+        .observe(&labels::node(&state.config), &uid)
+        .await
+        .map_err(failed)?;
+    let id = choose(&pod, &observed, container, truth(options.previous.as_ref()))?
+        .id
+        .clone();
+    let stream = engine
+        .logs(&id, &query)
+        .take_until(state.shutdown.clone().cancelled_owned());
     let body = Body::from_stream(limited(stream, options.limit_bytes));
     Ok(([(header::CONTENT_TYPE, "text/plain")], body).into_response())
 }
@@ -83,7 +93,9 @@ fn choose<'a>(pod: &Pod, observed: &'a Observed, name: &str, previous: bool) -> 
         Some(container) if container.state != ContainerState::Created => Ok(container),
         _ => {
             let state = pod::published(pod, name).and_then(|status| status.state.as_ref());
-            let reason = state.and_then(|state| state.waiting.as_ref()).and_then(|waiting| waiting.reason.clone());
+            let reason = state
+                .and_then(|state| state.waiting.as_ref())
+                .and_then(|waiting| waiting.reason.clone());
             let reason = reason.unwrap_or_else(|| "ContainerCreating".into());
             let message = format!("container {name:?} in pod {pod_name:?} is waiting to start: {reason}\n");
             Err((StatusCode::BAD_REQUEST, message))
@@ -96,7 +108,9 @@ fn query(options: &Options, now: Timestamp) -> Result<LogQuery, Refusal> {
     let since = match (&options.since_time, options.since_seconds) {
         (Some(_), Some(_)) => return Err(bad("at most one of sinceTime and sinceSeconds may be given\n".into())),
         (Some(time), None) => {
-            let time = time.parse::<Timestamp>().map_err(|error| bad(format!("sinceTime: {error}\n")))?;
+            let time = time
+                .parse::<Timestamp>()
+                .map_err(|error| bad(format!("sinceTime: {error}\n")))?;
             Some(time.as_second())
         }
         (None, Some(seconds)) if seconds < 1 => return Err(bad("sinceSeconds must be greater than 0\n".into())),
@@ -149,26 +163,47 @@ mod tests {
         assert_eq!(choose(&pod, &both, "c", true).expect("ran").attempt, 0);
         let one = observed(vec![running("c", 0)]);
         let refusal = choose(&pod, &one, "c", true).expect_err("there is none before");
-        assert!(refusal.1.contains("previous terminated container \"c\""), "{}", refusal.1);
+        assert!(
+            refusal.1.contains("previous terminated container \"c\""),
+            "{}",
+            refusal.1
+        );
         let refusal = choose(&pod, &observed(vec![created("c", 0)]), "c", false).expect_err("it does not run yet");
-        assert!(refusal.1.contains("waiting to start: ContainerCreating"), "{}", refusal.1);
+        assert!(
+            refusal.1.contains("waiting to start: ContainerCreating"),
+            "{}",
+            refusal.1
+        );
     }
 
     #[tokio::test]
     async fn a_limit_cuts_in_the_middle_of_a_chunk() {
         let chunks = ["ab", "cd", "ef"].map(|text| Ok(Bytes::from(text)));
         let limited = limited(futures::stream::iter(chunks), Some(3));
-        let bytes = limited.map(|chunk| chunk.expect("no error")).collect::<Vec<_>>().await.concat();
+        let bytes = limited
+            .map(|chunk| chunk.expect("no error"))
+            .collect::<Vec<_>>()
+            .await
+            .concat();
         assert_eq!(bytes, b"abc");
     }
 
     #[test]
     fn since_is_one_or_the_other() {
-        let seconds = Options { since_seconds: Some(10), ..Options::default() };
+        let seconds = Options {
+            since_seconds: Some(10),
+            ..Options::default()
+        };
         assert_eq!(query(&seconds, at(100)).expect("fine").since, Some(90));
-        let time = Options { since_time: Some("1970-01-01T00:01:00Z".into()), ..Options::default() };
+        let time = Options {
+            since_time: Some("1970-01-01T00:01:00Z".into()),
+            ..Options::default()
+        };
         assert_eq!(query(&time, at(100)).expect("fine").since, Some(60));
-        let both = Options { since_seconds: Some(1), ..time };
+        let both = Options {
+            since_seconds: Some(1),
+            ..time
+        };
         assert_eq!(query(&both, at(100)).expect_err("not both").0, StatusCode::BAD_REQUEST);
     }
 }

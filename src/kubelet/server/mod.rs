@@ -64,7 +64,10 @@ pub fn serve(listener: TcpListener, shared: Shared) -> Result<impl Future<Output
 
 fn router(shared: Shared) -> Router {
     Router::new()
-        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container_logs))
+        .route(
+            "/containerLogs/{namespace}/{pod}/{container}",
+            get(logs::container_logs),
+        )
         .layer(axum::middleware::from_fn(require_certificate))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(shared)
@@ -73,7 +76,11 @@ fn router(shared: Shared) -> Router {
 async fn require_certificate(request: Request, next: Next) -> Response {
     match request.extensions().get::<Authenticated>() {
         Some(Authenticated(true)) => next.run(request).await,
-        _ => (StatusCode::UNAUTHORIZED, "a client certificate of the cluster's CA is required\n").into_response(),
+        _ => (
+            StatusCode::UNAUTHORIZED,
+            "a client certificate of the cluster's CA is required\n",
+        )
+            .into_response(),
     }
 }
 
@@ -81,7 +88,11 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, router: Router, sh
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
-        let permit = permits.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let permit = permits
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("this semaphore is never closed");
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -114,13 +125,21 @@ async fn handle(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
     };
-    let authenticated = Authenticated(stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty()));
+    let authenticated = Authenticated(
+        stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .is_some_and(|chain| !chain.is_empty()),
+    );
     let service = router.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(authenticated);
         request.map(axum::body::Body::new)
     });
     let builder = Builder::new(TokioExecutor::new());
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
+    let served = builder
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -128,5 +147,9 @@ async fn handle(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
 
 /// Docker, or why it cannot be asked.
 fn engine(State(shared): &State<Shared>) -> Result<Arc<super::docker::Engine>, Box<Response>> {
-    shared.docker.borrow().clone().map_err(|reason| Box::new((StatusCode::SERVICE_UNAVAILABLE, reason).into_response()))
+    shared
+        .docker
+        .borrow()
+        .clone()
+        .map_err(|reason| Box::new((StatusCode::SERVICE_UNAVAILABLE, reason).into_response()))
 }

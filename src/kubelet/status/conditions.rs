@@ -10,9 +10,10 @@ type Verdict = Result<(), (&'static str, String)>;
 
 /// Ours, with the time kept where nothing changed, and everybody else's as they are.
 pub fn conditions(input: Input<'_>, status: &PodStatus, phase: &str) -> Vec<PodCondition> {
-    let sandbox = input.observed.ready_sandbox().is_some_and(|sandbox| {
-        pod::host_network(input.pod) || !sandbox.ips.is_empty() || phase == "Running"
-    });
+    let sandbox = input
+        .observed
+        .ready_sandbox()
+        .is_some_and(|sandbox| pod::host_network(input.pod) || !sandbox.ips.is_empty() || phase == "Running");
     let containers_ready = containers_ready(input, status, phase);
     let ready = containers_ready.clone().and_then(|()| gates(input));
     let sandbox = if sandbox { Ok(()) } else { Err(("", String::new())) };
@@ -25,8 +26,13 @@ pub fn conditions(input: Input<'_>, status: &PodStatus, phase: &str) -> Vec<PodC
     ];
     let previous = input.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let previous = previous.map_or(&[][..], Vec::as_slice);
-    let mut conditions = ours.into_iter().map(|(kind, verdict)| condition(kind, verdict, previous, input)).collect::<Vec<_>>();
-    let others = previous.iter().filter(|condition| !conditions.iter().any(|ours| ours.type_ == condition.type_));
+    let mut conditions = ours
+        .into_iter()
+        .map(|(kind, verdict)| condition(kind, verdict, previous, input))
+        .collect::<Vec<_>>();
+    let others = previous
+        .iter()
+        .filter(|condition| !conditions.iter().any(|ours| ours.type_ == condition.type_));
     let others = others.cloned().collect::<Vec<_>>();
     conditions.extend(others);
     conditions
@@ -62,11 +68,17 @@ fn initialized(input: Input<'_>, status: &PodStatus, phase: &str) -> Verdict {
         return Err(("PodCompleted", String::new())).or(Ok(()));
     }
     let statuses = status.init_container_statuses.as_deref().unwrap_or_default();
-    let main_started = status.container_statuses.iter().flatten().any(|container| {
-        container.container_id.is_some() || container.started == Some(true)
-    });
+    let main_started = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .any(|container| container.container_id.is_some() || container.started == Some(true));
     let incomplete = specs.iter().zip(statuses).filter(|(spec, status)| {
-        if pod::is_sidecar(spec) { status.started != Some(true) && !main_started } else { !status.ready && !main_started }
+        if pod::is_sidecar(spec) {
+            status.started != Some(true) && !main_started
+        } else {
+            !status.ready && !main_started
+        }
     });
     let names = incomplete.map(|(spec, _)| spec.name.as_str()).collect::<Vec<_>>();
     match names.as_slice() {
@@ -84,7 +96,9 @@ fn containers_ready(input: Input<'_>, status: &PodStatus, phase: &str) -> Verdic
         "Failed" => return Err(("PodFailed", String::new())),
         _ => {}
     }
-    let sidecars = pod::init_containers(input.pod).iter().filter(|spec| pod::is_sidecar(spec));
+    let sidecars = pod::init_containers(input.pod)
+        .iter()
+        .filter(|spec| pod::is_sidecar(spec));
     let is_sidecar = |status: &&ContainerStatus| sidecars.clone().any(|spec| spec.name == status.name);
     let init = status.init_container_statuses.iter().flatten().filter(is_sidecar);
     let main = status.container_statuses.iter().flatten();
@@ -103,15 +117,24 @@ fn gates(input: Input<'_>) -> Verdict {
     let gates = input.pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_ref());
     let conditions = input.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     for gate in gates.into_iter().flatten() {
-        let found = conditions.into_iter().flatten().find(|condition| condition.type_ == gate.condition_type);
+        let found = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition.type_ == gate.condition_type);
         match found {
             Some(condition) if condition.status == "True" => {}
             Some(_) => {
-                let message = format!("the status of pod readiness gate \"{}\" is not \"True\", but False", gate.condition_type);
+                let message = format!(
+                    "the status of pod readiness gate \"{}\" is not \"True\", but False",
+                    gate.condition_type
+                );
                 return Err(("ReadinessGatesNotReady", message));
             }
             None => {
-                let message = format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type);
+                let message = format!(
+                    "corresponding condition of pod readiness gate \"{}\" does not exist.",
+                    gate.condition_type
+                );
                 return Err(("ReadinessGatesNotReady", message));
             }
         }

@@ -20,7 +20,11 @@ pub fn init_statuses(input: Input<'_>, stage: Stage) -> Vec<ContainerStatus> {
     let specs = pod::init_containers(input.pod).iter();
     let statuses = specs.map(|spec| {
         let mut status = one(input, spec, pod::init_restart_policy(input.pod, spec), stage, true);
-        let exit_code = status.state.as_ref().and_then(|state| state.terminated.as_ref()).map(|end| end.exit_code);
+        let exit_code = status
+            .state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+            .map(|end| end.exit_code);
         if !pod::is_sidecar(spec) {
             status.ready = exit_code == Some(0);
             status.started = Some(status.started == Some(true) && exit_code.is_none());
@@ -34,7 +38,9 @@ pub fn init_statuses(input: Input<'_>, stage: Stage) -> Vec<ContainerStatus> {
 pub fn main_statuses(input: Input<'_>, stage: Stage) -> Vec<ContainerStatus> {
     let policy = pod::restart_policy(input.pod);
     let specs = pod::containers(input.pod).iter();
-    let mut statuses = specs.map(|spec| one(input, spec, policy, stage, false)).collect::<Vec<_>>();
+    let mut statuses = specs
+        .map(|spec| one(input, spec, policy, stage, false))
+        .collect::<Vec<_>>();
     statuses.sort_by(|left, right| left.name.cmp(&right.name));
     statuses
 }
@@ -69,7 +75,9 @@ fn describe(
     status.container_id = Some(container_id(container));
     status.image = container.image.clone();
     status.image_id = container.image_id.clone();
-    status.restart_count = status.restart_count.max(i32::try_from(container.attempt).unwrap_or(i32::MAX));
+    status.restart_count = status
+        .restart_count
+        .max(i32::try_from(container.attempt).unwrap_or(i32::MAX));
     status.last_state = last_state(input, container);
     match &container.state {
         State::Created => status.state = Some(waiting("ContainerCreating", "")),
@@ -83,7 +91,12 @@ fn describe(
         State::Exited(exit) => {
             let ended = terminated(container, exit);
             let again = stage == Stage::Live && !pod::is_terminating(input.pod);
-            let hold = input.local.holds.get(&spec.name).filter(|_| again).and_then(|hold| shown(input, hold));
+            let hold = input
+                .local
+                .holds
+                .get(&spec.name)
+                .filter(|_| again)
+                .and_then(|hold| shown(input, hold));
             let next = backoff::next(container, exit, input.now);
             if let Some(hold) = hold {
                 status.state = Some(hold);
@@ -128,10 +141,18 @@ fn absent(
     }
     status.last_state = published.and_then(|published| published.last_state.clone());
     let hold = input.local.holds.get(&spec.name).and_then(|hold| shown(input, hold));
-    let pod_hold = input.local.pod_hold.as_ref().filter(|hold| hold.reason == "CreateContainerConfigError");
+    let pod_hold = input
+        .local
+        .pod_hold
+        .as_ref()
+        .filter(|hold| hold.reason == "CreateContainerConfigError");
     let pod_hold = pod_hold.and_then(|hold| shown(input, hold));
     let initializing = !init && !pod::init_containers(input.pod).is_empty();
-    let usual = if initializing { "PodInitializing" } else { "ContainerCreating" };
+    let usual = if initializing {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
     status.state = Some(hold.or(pod_hold).unwrap_or_else(|| waiting(usual, "")));
 }
 
@@ -151,15 +172,26 @@ fn lost(input: Input<'_>, published: &ContainerStatus) -> ContainerStateTerminat
 
 /// How the container before this one ended: as Docker still shows it, or else as the API does.
 fn last_state(input: Input<'_>, container: &Container) -> Option<ContainerState> {
-    let earlier = input.observed.containers.iter().filter(|other| other.name == container.name);
-    let before = earlier.filter(|other| other.attempt < container.attempt).max_by_key(|other| other.attempt);
+    let earlier = input
+        .observed
+        .containers
+        .iter()
+        .filter(|other| other.name == container.name);
+    let before = earlier
+        .filter(|other| other.attempt < container.attempt)
+        .max_by_key(|other| other.attempt);
     if let Some((before, exit)) = before.and_then(|before| Some((before, before.exit()?))) {
         return Some(terminated(before, exit));
     }
     let published = pod::published(input.pod, &container.name)?;
     let same = published.container_id.as_deref() == Some(&container_id(container));
-    let ended = published.state.as_ref().filter(|state| state.terminated.is_some() && !same);
-    ended.or(published.last_state.as_ref().filter(|state| state.terminated.is_some())).cloned()
+    let ended = published
+        .state
+        .as_ref()
+        .filter(|state| state.terminated.is_some() && !same);
+    ended
+        .or(published.last_state.as_ref().filter(|state| state.terminated.is_some()))
+        .cloned()
 }
 
 /// What a hold looks like; a failed pull becomes a back-off after a moment.
@@ -170,7 +202,10 @@ fn shown(input: Input<'_>, hold: &crate::kubelet::local::Hold) -> Option<Contain
     let fresh = input.now.duration_since(hold.since) < FRESH_FAILURE;
     if hold.reason == "ErrImagePull" && !fresh {
         let image = hold.message.split('"').nth(1).unwrap_or_default();
-        return Some(waiting("ImagePullBackOff", &format!("Back-off pulling image \"{image}\": {}", hold.message)));
+        return Some(waiting(
+            "ImagePullBackOff",
+            &format!("Back-off pulling image \"{image}\": {}", hold.message),
+        ));
     }
     Some(waiting(&hold.reason, &hold.message))
 }
@@ -182,7 +217,10 @@ fn crash_loop(input: Input<'_>, spec: &Spec, seconds: u32) -> ContainerState {
         (0, seconds) => format!("{seconds}s"),
         (minutes, seconds) => format!("{minutes}m{seconds}s"),
     };
-    let message = format!("back-off {wait} restarting failed container={} pod={name}_{namespace}({uid})", spec.name);
+    let message = format!(
+        "back-off {wait} restarting failed container={} pod={name}_{namespace}({uid})",
+        spec.name
+    );
     waiting("CrashLoopBackOff", &message)
 }
 
@@ -223,4 +261,3 @@ fn terminated(container: &Container, exit: &Exit) -> ContainerState {
         ..ContainerState::default()
     }
 }
-

@@ -54,14 +54,24 @@ pub fn status(input: Input<'_>) -> PodStatus {
         phase: Some(phase.to_owned()),
         start_time: previous.start_time.clone().or_else(|| Some(seconds(now))),
         host_ip: Some(host_ip.to_string()),
-        host_ips: Some(vec![HostIP { ip: host_ip.to_string() }]),
+        host_ips: Some(vec![HostIP {
+            ip: host_ip.to_string(),
+        }]),
         pod_ip: ips.first().cloned(),
         pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>()).filter(|ips| !ips.is_empty()),
         init_container_statuses: Some(init).filter(|list| !list.is_empty()),
         container_statuses: Some(main),
         observed_generation: pod.metadata.generation,
-        reason: if deadline { Some("DeadlineExceeded".into()) } else { previous.reason.clone() },
-        message: if deadline { Some(DEADLINE_MESSAGE.into()) } else { previous.message.clone() },
+        reason: if deadline {
+            Some("DeadlineExceeded".into())
+        } else {
+            previous.reason.clone()
+        },
+        message: if deadline {
+            Some(DEADLINE_MESSAGE.into())
+        } else {
+            previous.message.clone()
+        },
         ..previous
     };
     status.conditions = Some(conditions::conditions(input, &status, phase));
@@ -75,7 +85,11 @@ fn pod_ips(input: Input<'_>, previous: &PodStatus) -> Vec<String> {
     if pod::host_network(input.pod) {
         return vec![input.host_ip.to_string()];
     }
-    let current = input.observed.ready_sandbox().map(|sandbox| &sandbox.ips).filter(|ips| !ips.is_empty());
+    let current = input
+        .observed
+        .ready_sandbox()
+        .map(|sandbox| &sandbox.ips)
+        .filter(|ips| !ips.is_empty());
     match current {
         Some(ips) => ips.iter().map(ToString::to_string).collect(),
         None => previous.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect(),

@@ -34,7 +34,11 @@ pub fn phase(
     }
     let counts = count(main);
     if pod::is_terminating(pod) && !any_running && counts.waiting == 0 {
-        return if counts.stopped == counts.succeeded { "Succeeded" } else { "Failed" };
+        return if counts.stopped == counts.succeeded {
+            "Succeeded"
+        } else {
+            "Failed"
+        };
     }
     let phase = from_containers(pod, init, &counts);
     // While something still runs, a pod has not ended.

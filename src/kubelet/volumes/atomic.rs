@@ -32,7 +32,10 @@ pub fn write(directory: &Path, files: &Files, group: Group) -> io::Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(0o755))?;
     let data = directory.join(DATA);
     if let Some(path) = files.keys().find(|path| !is_inside(path)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{path:?} leaves the volume")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{path:?} leaves the volume"),
+        ));
     }
     let current = fs::read_link(&data).ok();
     if current.is_none() || !holds(&data, files)? {
@@ -72,7 +75,11 @@ fn write_all(directory: &Path, files: &Files, group: Group) -> io::Result<()> {
         }
         fs::write(&path, &file.content)?;
         // Members of the fsGroup may read whatever the owner may.
-        let mode = if group.is_some() { file.mode | (file.mode & 0o400) >> 3 } else { file.mode };
+        let mode = if group.is_some() {
+            file.mode | (file.mode & 0o400) >> 3
+        } else {
+            file.mode
+        };
         fs::set_permissions(&path, Permissions::from_mode(mode))?;
         give(&path, group)?;
     }
@@ -96,7 +103,11 @@ fn count(directory: &Path) -> io::Result<usize> {
     let mut found = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        found += if entry.file_type()?.is_dir() { count(&entry.path())? } else { 1 };
+        found += if entry.file_type()?.is_dir() {
+            count(&entry.path())?
+        } else {
+            1
+        };
     }
     Ok(found)
 }
@@ -137,7 +148,10 @@ mod tests {
             content: content.as_bytes().to_vec(),
             mode: 0o640,
         };
-        entries.iter().map(|(path, content)| ((*path).to_owned(), file(content))).collect()
+        entries
+            .iter()
+            .map(|(path, content)| ((*path).to_owned(), file(content)))
+            .collect()
     }
 
     #[test]
@@ -147,11 +161,18 @@ mod tests {
         write(&root, &files(&[("a", "1"), ("dir/b", "2")]), None).expect("written");
         assert_eq!(fs::read_to_string(root.join("a")).expect("a"), "1");
         assert_eq!(fs::read_to_string(root.join("dir/b")).expect("b"), "2");
-        assert_eq!(fs::metadata(root.join("a")).expect("a").permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::metadata(root.join("a")).expect("a").permissions().mode() & 0o777,
+            0o640
+        );
         let first = fs::read_link(root.join(DATA)).expect("a link");
 
         write(&root, &files(&[("a", "1"), ("dir/b", "2")]), None).expect("written");
-        assert_eq!(fs::read_link(root.join(DATA)).expect("a link"), first, "nothing changed, nothing is written");
+        assert_eq!(
+            fs::read_link(root.join(DATA)).expect("a link"),
+            first,
+            "nothing changed, nothing is written"
+        );
 
         write(&root, &files(&[("a", "3")]), None).expect("written");
         assert_ne!(fs::read_link(root.join(DATA)).expect("a link"), first);

@@ -23,12 +23,7 @@ struct Reader<'a> {
 }
 
 /// The files of a volume that is made from API objects; `None` for any other.
-pub async fn files(
-    sources: &Sources,
-    pod: &Pod,
-    facts: &Facts,
-    volume: &Volume,
-) -> Result<Option<Files>, VolumeError> {
+pub async fn files(sources: &Sources, pod: &Pod, facts: &Facts, volume: &Volume) -> Result<Option<Files>, VolumeError> {
     let reader = Reader {
         sources,
         pod,
@@ -38,15 +33,23 @@ pub async fn files(
     };
     if let Some(source) = &volume.config_map {
         let mode = mode(source.default_mode);
-        return reader.config_map(&source.name, source.items.as_deref(), source.optional, mode).await.map(Some);
+        return reader
+            .config_map(&source.name, source.items.as_deref(), source.optional, mode)
+            .await
+            .map(Some);
     }
     if let Some(source) = &volume.secret {
         let name = source.secret_name.as_deref().unwrap_or_default();
         let mode = mode(source.default_mode);
-        return reader.secret(name, source.items.as_deref(), source.optional, mode).await.map(Some);
+        return reader
+            .secret(name, source.items.as_deref(), source.optional, mode)
+            .await
+            .map(Some);
     }
     if let Some(source) = &volume.downward_api {
-        return reader.downward(source.items.as_deref(), mode(source.default_mode)).map(Some);
+        return reader
+            .downward(source.items.as_deref(), mode(source.default_mode))
+            .map(Some);
     }
     match &volume.projected {
         Some(source) => reader.projected(source).await.map(Some),
@@ -62,7 +65,11 @@ impl Reader<'_> {
         optional: Option<bool>,
         mode: u32,
     ) -> Result<Files, VolumeError> {
-        let found = self.sources.config_map(&self.namespace, name).await.map_err(|error| self.api(error))?;
+        let found = self
+            .sources
+            .config_map(&self.namespace, name)
+            .await
+            .map_err(|error| self.api(error))?;
         let Some(found) = found else {
             return self.absent("configmap", name, optional);
         };
@@ -83,11 +90,20 @@ impl Reader<'_> {
         optional: Option<bool>,
         mode: u32,
     ) -> Result<Files, VolumeError> {
-        let found = self.sources.secret(&self.namespace, name).await.map_err(|error| self.api(error))?;
+        let found = self
+            .sources
+            .secret(&self.namespace, name)
+            .await
+            .map_err(|error| self.api(error))?;
         let Some(found) = found else {
             return self.absent("secret", name, optional);
         };
-        let data = found.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice())).collect();
+        let data = found
+            .data
+            .iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.0.as_slice()))
+            .collect();
         self.select("secret", name, &data, items, optional, mode)
     }
 
@@ -106,13 +122,19 @@ impl Reader<'_> {
             mode,
         };
         let Some(items) = items.filter(|items| !items.is_empty()) else {
-            return Ok(data.iter().map(|(key, content)| ((*key).to_owned(), file(content, mode))).collect());
+            return Ok(data
+                .iter()
+                .map(|(key, content)| ((*key).to_owned(), file(content, mode)))
+                .collect());
         };
         let mut files = Files::new();
         for item in items {
             match data.get(item.key.as_str()) {
                 Some(content) => {
-                    files.insert(item.path.clone(), file(content, item.mode.map_or(mode, |own| own.unsigned_abs())));
+                    files.insert(
+                        item.path.clone(),
+                        file(content, item.mode.map_or(mode, |own| own.unsigned_abs())),
+                    );
                 }
                 None if optional == Some(true) => {}
                 None => {
@@ -149,10 +171,16 @@ impl Reader<'_> {
         let mut files = Files::new();
         for part in source.sources.iter().flatten() {
             if let Some(map) = &part.config_map {
-                files.extend(self.config_map(&map.name, map.items.as_deref(), map.optional, mode).await?);
+                files.extend(
+                    self.config_map(&map.name, map.items.as_deref(), map.optional, mode)
+                        .await?,
+                );
             }
             if let Some(secret) = &part.secret {
-                files.extend(self.secret(&secret.name, secret.items.as_deref(), secret.optional, mode).await?);
+                files.extend(
+                    self.secret(&secret.name, secret.items.as_deref(), secret.optional, mode)
+                        .await?,
+                );
             }
             if let Some(downward) = &part.downward_api {
                 files.extend(self.downward(downward.items.as_deref(), mode)?);

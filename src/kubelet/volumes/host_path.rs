@@ -22,12 +22,16 @@ pub async fn check(volume: &str, host: &HostPathVolumeSource) -> Result<(), Volu
         // Docker used to make what is missing, and pods rely on it.
         ("" | "DirectoryOrCreate", None) => {
             fs::create_dir_all(path).await.map_err(io)?;
-            fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).await.map_err(io)?;
+            fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+                .await
+                .map_err(io)?;
             true
         }
         ("FileOrCreate", None) => {
             fs::write(path, "").await.map_err(io)?;
-            fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).await.map_err(io)?;
+            fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+                .await
+                .map_err(io)?;
             true
         }
         ("", Some(_)) => true,
@@ -41,5 +45,8 @@ pub async fn check(volume: &str, host: &HostPathVolumeSource) -> Result<(), Volu
     if fits {
         return Ok(());
     }
-    Err(VolumeError::source(volume, format!("hostPath type check failed: {} is not a {kind}", host.path)))
+    Err(VolumeError::source(
+        volume,
+        format!("hostPath type check failed: {} is not a {kind}", host.path),
+    ))
 }

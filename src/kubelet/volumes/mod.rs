@@ -160,7 +160,10 @@ async fn empty_dir(
 ) -> Result<Prepared, VolumeError> {
     if empty.medium.as_deref() == Some("Memory") {
         let docker_name = format!("reconcile_{}_{name}", pod.uid().unwrap_or_default());
-        let limit = empty.size_limit.as_ref().and_then(|limit| limit.0.parse::<Quantity>().ok());
+        let limit = empty
+            .size_limit
+            .as_ref()
+            .and_then(|limit| limit.0.parse::<Quantity>().ok());
         let limit = limit.map(Quantity::value).filter(|bytes| *bytes > 0);
         let labels = labels::pod(tools.config, pod);
         let made = tools.engine.create_memory_volume(&docker_name, limit, &labels).await;
@@ -186,7 +189,9 @@ async fn empty_dir(
 
 /// The volumes in memory, for the sandbox to hold: Docker empties one when the last container leaves it.
 pub fn held_by_sandbox(prepared: &BTreeMap<String, Prepared>) -> Vec<Mount> {
-    let memory = prepared.iter().filter(|(_, volume)| matches!(volume.source, MountSource::Volume(_)));
+    let memory = prepared
+        .iter()
+        .filter(|(_, volume)| matches!(volume.source, MountSource::Volume(_)));
     let mounts = memory.map(|(name, volume)| Mount {
         source: volume.source.clone(),
         target: format!("/volumes/{name}"),

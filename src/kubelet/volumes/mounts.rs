@@ -47,7 +47,9 @@ pub async fn mounts(
 fn sub_path(wanted: &VolumeMount, env: &Env) -> Option<String> {
     let expression = wanted.sub_path_expr.as_deref().filter(|text| !text.is_empty());
     let expanded = expression.map(|text| expand(text, |name| env.get(name)));
-    expanded.or_else(|| wanted.sub_path.clone()).filter(|path| !path.is_empty())
+    expanded
+        .or_else(|| wanted.sub_path.clone())
+        .filter(|path| !path.is_empty())
 }
 
 /// The real path below the volume; links that lead out of it are refused.
@@ -59,7 +61,9 @@ async fn resolve(root: &str, below: &str) -> Result<String, ConfigError> {
 
 fn resolve_blocking(root: &Path, below: &Path) -> Result<String, ConfigError> {
     let refuse = |reason: &str| ConfigError(format!("subPath {}: {reason}", below.display()));
-    let plain = below.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    let plain = below
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
     if !plain {
         return Err(refuse("must be relative and stay in its volume"));
     }
@@ -90,7 +94,15 @@ mod tests {
         std::os::unix::fs::symlink("/etc", root.join("out")).expect("linked");
         std::fs::write(root.join("file"), "1").expect("written");
         std::os::unix::fs::symlink("file", root.join("in")).expect("linked");
-        for (below, fits) in [("new/deep", true), ("file", true), ("in", true), ("out", false), ("out/x", false), ("../x", false), ("/etc", false)] {
+        for (below, fits) in [
+            ("new/deep", true),
+            ("file", true),
+            ("in", true),
+            ("out", false),
+            ("out/x", false),
+            ("../x", false),
+            ("/etc", false),
+        ] {
             let resolved = resolve_blocking(&root, Path::new(below));
             assert_eq!(resolved.is_ok(), fits, "{below}: {resolved:?}");
         }

@@ -18,7 +18,11 @@ pub fn hosts(config: &Config, uid: &str) -> PathBuf {
 
 /// Where a container's termination message goes.
 pub fn message(config: &Config, uid: &str, container: &str, attempt: u32) -> PathBuf {
-    config.pod_dir(uid).join("containers").join(container).join(attempt.to_string())
+    config
+        .pod_dir(uid)
+        .join("containers")
+        .join(container)
+        .join(attempt.to_string())
 }
 
 /// Makes the pod's directory and marks it as this node's.
@@ -68,7 +72,9 @@ pub async fn uids(config: &Config) -> io::Result<Vec<String>> {
         Err(error) => return Err(error),
     };
     while let Some(entry) = entries.next_entry().await? {
-        let ours = fs::read_to_string(entry.path().join(OWNER)).await.is_ok_and(|text| text == owner(config));
+        let ours = fs::read_to_string(entry.path().join(OWNER))
+            .await
+            .is_ok_and(|text| text == owner(config));
         if let (true, Ok(uid)) = (ours, entry.file_name().into_string()) {
             uids.push(uid);
         }

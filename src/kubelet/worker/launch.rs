@@ -76,7 +76,11 @@ impl Worker {
             (None, Some(id)) => id,
             (None, None) => return Ok(()),
         };
-        let round = Round { pod, volumes, sandbox: id };
+        let round = Round {
+            pod,
+            volumes,
+            sandbox: id,
+        };
         let known = ips.clone();
         let making = join_all(launches.iter().map(|launch| self.make(&round, launch, &known)));
         let mut steps = if sandbox.is_some() {
@@ -87,7 +91,11 @@ impl Worker {
             }
             if !pod::host_network(pod) {
                 let found = self.context.engine.sandbox(&round.sandbox).await?;
-                ips = found.into_iter().flat_map(|sandbox| sandbox.ips).map(|ip| ip.to_string()).collect();
+                ips = found
+                    .into_iter()
+                    .flat_map(|sandbox| sandbox.ips)
+                    .map(|ip| ip.to_string())
+                    .collect();
             }
             self.write_hosts(pod, &ips).await?;
             steps
@@ -112,12 +120,16 @@ impl Worker {
         let config = &self.context.config;
         files::make(config, &self.uid).await.map_err(Error::Files)?;
         if !files::hosts(config, &self.uid).exists() {
-            files::write_hosts(config, &self.uid, &make::hosts_file(pod, ips)).await.map_err(Error::Files)?;
+            files::write_hosts(config, &self.uid, &make::hosts_file(pod, ips))
+                .await
+                .map_err(Error::Files)?;
         }
         match volumes::prepare(self.tools(), pod, &self.context.facts(ips.to_vec())).await {
             Ok(volumes) => Ok(Some(volumes)),
             Err(error) => {
-                self.context.events.pod(pod, None, Kind::Warning, "FailedMount", error.to_string());
+                self.context
+                    .events
+                    .pod(pod, None, Kind::Warning, "FailedMount", error.to_string());
                 self.hold_pod(error.to_string());
                 Ok(None)
             }
@@ -126,7 +138,9 @@ impl Worker {
 
     async fn write_hosts(&self, pod: &Pod, ips: &[String]) -> Result<(), Error> {
         let text = make::hosts_file(pod, ips);
-        files::write_hosts(&self.context.config, &self.uid, &text).await.map_err(Error::Files)
+        files::write_hosts(&self.context.config, &self.uid, &text)
+            .await
+            .map_err(Error::Files)
     }
 
     /// `None` where that failed and is to be tried later.
@@ -154,7 +168,9 @@ impl Worker {
 
     fn sandbox_failed(&mut self, pod: &Pod, error: &DockerError) {
         let message = format!("Failed to create pod sandbox: {error}");
-        self.context.events.pod(pod, None, Kind::Warning, "FailedCreatePodSandBox", message.clone());
+        self.context
+            .events
+            .pod(pod, None, Kind::Warning, "FailedCreatePodSandBox", message.clone());
         self.hold_pod(message);
     }
 
@@ -178,7 +194,10 @@ impl Worker {
     /// Brings a launch as far as a created container.
     async fn make(&self, round: &Round<'_>, launch: &Launch, ips: &[String]) -> Step {
         let Some(spec) = pod::container(round.pod, &launch.container) else {
-            return failed("CreateContainerConfigError", format!("the pod has no container {}", launch.container));
+            return failed(
+                "CreateContainerConfigError",
+                format!("the pod has no container {}", launch.container),
+            );
         };
         let image = match self.image(spec, launch).await {
             Ok(image) => image,
@@ -191,7 +210,10 @@ impl Worker {
             Err(error) => return failed("CreateContainerConfigError", error.0),
         };
         match self.context.engine.create(&spec).await {
-            Ok(id) => Step::Created { id, spec: Box::new(spec) },
+            Ok(id) => Step::Created {
+                id,
+                spec: Box::new(spec),
+            },
             Err(error) => failed("CreateContainerError", error.to_string()),
         }
     }
@@ -244,7 +266,11 @@ impl Worker {
         written.map_err(|error| ConfigError(format!("{}: {error}", message_file.display())))?;
         let message_file = message_file.to_string_lossy().into_owned();
         let message_path = spec.termination_message_path.as_deref().filter(|path| !path.is_empty());
-        add(&mut mounts, message_file.clone(), message_path.unwrap_or("/dev/termination-log"));
+        add(
+            &mut mounts,
+            message_file.clone(),
+            message_path.unwrap_or("/dev/termination-log"),
+        );
         let aliases = round.pod.spec.as_ref().is_some_and(|spec| spec.host_aliases.is_some());
         if !pod::host_network(round.pod) || aliases {
             let hosts = files::hosts(&context.config, &self.uid).to_string_lossy().into_owned();
@@ -270,7 +296,9 @@ impl Worker {
     async fn finish(&mut self, round: &Round<'_>, launches: Vec<Launch>, steps: Vec<Step>) -> Result<(), Error> {
         let mut starting = Vec::new();
         for (launch, step) in launches.into_iter().zip(steps) {
-            let Some(spec) = pod::container(round.pod, &launch.container) else { continue };
+            let Some(spec) = pod::container(round.pod, &launch.container) else {
+                continue;
+            };
             match step {
                 Step::Created { id, spec: made } => starting.push((launch, spec, id, made)),
                 Step::Pull => self.pull(round.pod, spec, &launch),
@@ -284,8 +312,14 @@ impl Worker {
                         "ErrImageNeverPull" => reason,
                         _ => "Failed",
                     };
-                    let text = if told == "Failed" { format!("Error: {message}") } else { message.clone() };
-                    self.context.events.pod(round.pod, Some(&spec.name), Kind::Warning, told, text);
+                    let text = if told == "Failed" {
+                        format!("Error: {message}")
+                    } else {
+                        message.clone()
+                    };
+                    self.context
+                        .events
+                        .pod(round.pod, Some(&spec.name), Kind::Warning, told, text);
                     self.hold(spec, reason, message, Pace::SOON);
                 }
             }
@@ -327,10 +361,22 @@ impl Worker {
             events.pod(pod, Some(&spec.name), Kind::Normal, "Pulled", message);
         }
         self.local.holds.remove(&spec.name);
-        events.pod(pod, Some(&spec.name), Kind::Normal, "Created", format!("Created container {}", spec.name));
+        events.pod(
+            pod,
+            Some(&spec.name),
+            Kind::Normal,
+            "Created",
+            format!("Created container {}", spec.name),
+        );
         match result {
             Ok(id) => {
-                events.pod(pod, Some(&spec.name), Kind::Normal, "Started", format!("Started container {}", spec.name));
+                events.pod(
+                    pod,
+                    Some(&spec.name),
+                    Kind::Normal,
+                    "Started",
+                    format!("Started container {}", spec.name),
+                );
                 self.run_post_start(pod, spec, id);
                 Ok(())
             }
@@ -344,7 +390,11 @@ impl Worker {
     }
 
     fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String) {
-        let Some(handler) = spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone()) else {
+        let Some(handler) = spec
+            .lifecycle
+            .as_ref()
+            .and_then(|lifecycle| lifecycle.post_start.clone())
+        else {
             return;
         };
         self.local.hooks.push(id.clone());
@@ -359,7 +409,9 @@ impl Worker {
             };
             if let Answer::Failure(reason) = hook(&target, &handler, POST_START_LIMIT).await {
                 let message = format!("PostStartHook failed: {reason}");
-                context.events.pod(&pod, Some(&spec.name), Kind::Warning, "FailedPostStartHook", message);
+                context
+                    .events
+                    .pod(&pod, Some(&spec.name), Kind::Warning, "FailedPostStartHook", message);
                 let grace = Duration::from_secs(pod::grace_seconds(&pod).into());
                 if let Err(error) = context.engine.stop(&id, grace).await {
                     tracing::warn!(%error, container = spec.name, "a container whose hook failed could not be stopped");
@@ -371,7 +423,13 @@ impl Worker {
 
     fn pull(&mut self, pod: &Arc<Pod>, spec: &Spec, launch: &Launch) {
         let image = spec.image.clone().unwrap_or_default();
-        self.context.events.pod(pod, Some(&spec.name), Kind::Normal, "Pulling", format!("Pulling image {image:?}"));
+        self.context.events.pod(
+            pod,
+            Some(&spec.name),
+            Kind::Normal,
+            "Pulling",
+            format!("Pulling image {image:?}"),
+        );
         let before = self.local.holds.get(&spec.name).cloned();
         let mut hold = super::next_hold(before.as_ref(), "", String::new(), Pace::PULL, labels::spec_hash(spec));
         if let Some(before) = before {
@@ -399,8 +457,17 @@ impl Worker {
     }
 
     pub(super) fn take_pull(&mut self, pulled: Pulled) {
-        let Pulled { pod, container, attempt, image, took, result } = pulled;
-        let Some(spec) = pod::container(&pod, &container) else { return };
+        let Pulled {
+            pod,
+            container,
+            attempt,
+            image,
+            took,
+            result,
+        } = pulled;
+        let Some(spec) = pod::container(&pod, &container) else {
+            return;
+        };
         let events = &self.context.events;
         match result {
             Ok(()) => {
@@ -412,9 +479,27 @@ impl Worker {
             Err(error) => {
                 let message = format!("Failed to pull image {image:?}: {error}");
                 events.pod(&pod, Some(&container), Kind::Warning, "Failed", message.clone());
-                events.pod(&pod, Some(&container), Kind::Warning, "Failed", "Error: ErrImagePull".to_owned());
-                events.pod(&pod, Some(&container), Kind::Normal, "BackOff", format!("Back-off pulling image {image:?}"));
-                events.pod(&pod, Some(&container), Kind::Warning, "Failed", "Error: ImagePullBackOff".to_owned());
+                events.pod(
+                    &pod,
+                    Some(&container),
+                    Kind::Warning,
+                    "Failed",
+                    "Error: ErrImagePull".to_owned(),
+                );
+                events.pod(
+                    &pod,
+                    Some(&container),
+                    Kind::Normal,
+                    "BackOff",
+                    format!("Back-off pulling image {image:?}"),
+                );
+                events.pod(
+                    &pod,
+                    Some(&container),
+                    Kind::Warning,
+                    "Failed",
+                    "Error: ImagePullBackOff".to_owned(),
+                );
                 self.hold(spec, "ErrImagePull", message, Pace::PULL);
             }
         }

@@ -19,7 +19,9 @@ impl Worker {
     /// Puts the messages of ended containers where the status looks for them.
     pub(super) async fn read_messages(&mut self, observed: &mut Observed, sources: &BTreeMap<String, MessageSource>) {
         for container in &mut observed.containers {
-            let State::Exited(exit) = &mut container.state else { continue };
+            let State::Exited(exit) = &mut container.state else {
+                continue;
+            };
             if !self.messages.contains_key(&container.id) {
                 let message = match sources.get(&container.id) {
                     Some(source) if exit.started_at.is_some() => {

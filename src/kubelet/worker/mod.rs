@@ -159,8 +159,18 @@ impl Worker {
         let known = self.context.pods.get(&self.uid);
         let (mut observed, sources) = self.context.engine.observe(&self.context.labels, &self.uid).await?;
         self.read_messages(&mut observed, &sources).await;
-        self.local.stopping.retain(|id, _| observed.containers.iter().any(|container| container.running() && container.id == *id));
-        self.local.hooks.retain(|id| observed.containers.iter().any(|container| container.running() && container.id == *id));
+        self.local.stopping.retain(|id, _| {
+            observed
+                .containers
+                .iter()
+                .any(|container| container.running() && container.id == *id)
+        });
+        self.local.hooks.retain(|id| {
+            observed
+                .containers
+                .iter()
+                .any(|container| container.running() && container.id == *id)
+        });
         match known {
             Known::Unread => Ok(Next::Wait(None)),
             Known::Gone(last) => {
@@ -170,7 +180,9 @@ impl Worker {
             }
             Known::Pod(watched) => {
                 let client = &self.context.client;
-                let report = self.report.get_or_insert_with(|| Report::start(client.clone(), watched.clone()));
+                let report = self
+                    .report
+                    .get_or_insert_with(|| Report::start(client.clone(), watched.clone()));
                 let pod = report.newest(&watched);
                 self.drop_stale_holds(&pod);
                 self.local.probes = self.probes.follow(&self.context, &pod, &observed, &self.wake);
@@ -204,12 +216,20 @@ impl Worker {
         let mut sandbox = None;
         let mut launches = Vec::new();
         for action in plan.actions {
-            acted |= !matches!(action, Action::BackOff { .. } | Action::Stop { .. } | Action::FinishDeletion);
+            acted |= !matches!(
+                action,
+                Action::BackOff { .. } | Action::Stop { .. } | Action::FinishDeletion
+            );
             match action {
                 Action::CreateSandbox { attempt } => sandbox = Some(attempt),
                 Action::Launch(launch) => launches.push(launch),
                 Action::BackOff { container } => self.tell_back_off(pod, observed, &container),
-                Action::Stop { id, container, grace, why } => self.stop(pod, observed, &id, &container, grace, why),
+                Action::Stop {
+                    id,
+                    container,
+                    grace,
+                    why,
+                } => self.stop(pod, observed, &id, &container, grace, why),
                 Action::StopSandbox { id } => self.context.engine.stop(&id, stop::SANDBOX_GRACE).await?,
                 Action::Remove { id } => {
                     self.context.engine.remove(&id).await?;
@@ -235,7 +255,13 @@ impl Worker {
         if acted {
             return Ok(Next::Again);
         }
-        Ok(Next::Wait(plan.wake_at.into_iter().chain(self.status_changes_at()).min().map(instant)))
+        Ok(Next::Wait(
+            plan.wake_at
+                .into_iter()
+                .chain(self.status_changes_at())
+                .min()
+                .map(instant),
+        ))
     }
 
     /// When time alone changes the status: a fresh pull failure turns into a back-off.
@@ -280,14 +306,18 @@ impl Worker {
         let mut labels = self.context.labels.clone();
         labels.insert(labels::POD_UID.to_owned(), self.uid.clone());
         self.context.engine.remove_volumes(&labels).await?;
-        files::remove(&self.context.config, &self.uid).await.map_err(Error::Files)?;
+        files::remove(&self.context.config, &self.uid)
+            .await
+            .map_err(Error::Files)?;
         self.context.pods.forget(&self.uid);
         Ok(())
     }
 
     /// A hold is about a container's spec as it was; a changed spec is tried at once.
     fn drop_stale_holds(&mut self, pod: &Pod) {
-        self.local.holds.retain(|name, hold| pod::container(pod, name).is_some_and(|spec| labels::spec_hash(spec) == hold.hash));
+        self.local
+            .holds
+            .retain(|name, hold| pod::container(pod, name).is_some_and(|spec| labels::spec_hash(spec) == hold.hash));
     }
 
     /// Keeps files of volumes like the objects they are made from.
@@ -301,7 +331,9 @@ impl Worker {
             self.refresh_at = Instant::now() + REFRESH_VOLUMES;
             let facts = self.context.facts(self.pod_ips(pod, observed));
             if let Err(error) = volumes::prepare(self.tools(), pod, &facts).await {
-                self.context.events.pod(pod, None, Kind::Warning, "FailedMount", error.to_string());
+                self.context
+                    .events
+                    .pod(pod, None, Kind::Warning, "FailedMount", error.to_string());
             }
         }
         Next::Wait(Some(until.map_or(self.refresh_at, |until| until.min(self.refresh_at))))
@@ -319,16 +351,26 @@ impl Worker {
         if pod::host_network(pod) {
             return vec![self.context.host_ip.to_string()];
         }
-        let ips = observed.ready_sandbox().map(|sandbox| sandbox.ips.as_slice()).unwrap_or_default();
+        let ips = observed
+            .ready_sandbox()
+            .map(|sandbox| sandbox.ips.as_slice())
+            .unwrap_or_default();
         ips.iter().map(ToString::to_string).collect()
     }
 
     fn tell_back_off(&mut self, pod: Option<&Arc<Pod>>, observed: &Observed, container: &str) {
-        let (Some(pod), Some(newest)) = (pod, observed.newest(container)) else { return };
+        let (Some(pod), Some(newest)) = (pod, observed.newest(container)) else {
+            return;
+        };
         if self.told.insert((container.to_owned(), newest.attempt)) {
             let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
-            let message = format!("Back-off restarting failed container {container} in pod {name}_{namespace}({})", self.uid);
-            self.context.events.pod(pod, Some(container), Kind::Warning, "BackOff", message);
+            let message = format!(
+                "Back-off restarting failed container {container} in pod {name}_{namespace}({})",
+                self.uid
+            );
+            self.context
+                .events
+                .pod(pod, Some(container), Kind::Warning, "BackOff", message);
         }
     }
 

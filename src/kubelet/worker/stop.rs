@@ -36,11 +36,23 @@ impl Worker {
         if let (Some(pod), false) = (pod, again) {
             self.tell_stop(pod, container, why);
         }
-        let deadline = SignedDuration::try_from(grace).ok().and_then(|grace| Timestamp::now().checked_add(grace).ok());
-        self.local.stopping.insert(id.to_owned(), deadline.unwrap_or(Timestamp::MAX));
-        let stored = observed.containers.iter().find(|known| known.id == id).and_then(|known| known.pre_stop.as_deref());
-        let handler = stored.filter(|_| !again).and_then(|text| serde_json::from_str::<LifecycleHandler>(text).ok());
-        let ip = observed.ready_sandbox().and_then(|sandbox| sandbox.ips.first().copied());
+        let deadline = SignedDuration::try_from(grace)
+            .ok()
+            .and_then(|grace| Timestamp::now().checked_add(grace).ok());
+        self.local
+            .stopping
+            .insert(id.to_owned(), deadline.unwrap_or(Timestamp::MAX));
+        let stored = observed
+            .containers
+            .iter()
+            .find(|known| known.id == id)
+            .and_then(|known| known.pre_stop.as_deref());
+        let handler = stored
+            .filter(|_| !again)
+            .and_then(|text| serde_json::from_str::<LifecycleHandler>(text).ok());
+        let ip = observed
+            .ready_sandbox()
+            .and_then(|sandbox| sandbox.ips.first().copied());
         let job = Job {
             context: self.context.clone(),
             pod: pod.cloned(),
@@ -90,7 +102,10 @@ impl Job {
         let mut left = self.grace;
         if let Some(handler) = &self.handler {
             self.run_hook(handler).await;
-            left = self.grace.saturating_sub(begun.elapsed()).max(AFTER_HOOK.min(self.grace));
+            left = self
+                .grace
+                .saturating_sub(begun.elapsed())
+                .max(AFTER_HOOK.min(self.grace));
         }
         if let Err(error) = self.context.engine.stop(&self.id, left).await {
             tracing::warn!(container = self.container, %error, "a container could not be stopped; trying again");
@@ -113,7 +128,9 @@ impl Job {
         };
         if let Some(pod) = &self.pod {
             let message = format!("PreStopHook failed: {failure}");
-            self.context.events.pod(pod, Some(&self.container), Kind::Warning, "FailedPreStopHook", message);
+            self.context
+                .events
+                .pod(pod, Some(&self.container), Kind::Warning, "FailedPreStopHook", message);
         }
     }
 }
