@@ -1,13 +1,13 @@
 //! What a new object needs from the rest of the cluster: its namespace, its priority class, its service account.
 //! Reads the store and hands what it finds to the pure rules of `object`.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::error::ApiError;
 use super::registry;
 use super::server::Server;
 use super::{namespaces, priority, service_accounts};
-use crate::object::Kind;
+use crate::object::{Kind, node, pod};
 
 /// Refuses to put something into a namespace that is missing or on its way out.
 ///
@@ -51,11 +51,18 @@ pub async fn admit_create(
 ) -> Result<(), ApiError> {
     match (kind.group, kind.kind, namespace) {
         ("", "Pod", Some(namespace)) => {
-            priority::admit(server, kind, object).await?;
-            service_accounts::admit(server, kind, namespace, object, dry_run).await
+            let name = registry::text(object, "/metadata/name").to_owned();
+            let refuse = |error: pod::Forbidden| ApiError::forbidden(kind, &name, error.0);
+            let class = priority::class_of(server, object).await?;
+            pod::admit_priority(object, class.as_ref()).map_err(refuse)?;
+            pod::admit_tolerations(object).map_err(refuse)?;
+            let account = pod::service_account_name(object).to_owned();
+            let found = service_accounts::for_pod(server, namespace, &account, dry_run).await?;
+            let (account, secret) = found.map_or((None, None), |(account, secret)| (Some(account), Some(secret)));
+            pod::admit_service_account(object, account.as_ref(), secret.as_deref()).map_err(refuse)
         }
         ("", "Node", _) => {
-            taint_new_node(object);
+            node::admit_not_ready(object);
             Ok(())
         }
         _ => Ok(()),
@@ -72,22 +79,4 @@ pub async fn after_create(server: &Server, kind: &Kind, object: &Value) -> Resul
         service_accounts::ensure_default(server, name).await?;
     }
     Ok(())
-}
-
-/// Keeps pods off a node until it has said that it is ready.
-fn taint_new_node(node: &mut Value) {
-    const NOT_READY: &str = "node.kubernetes.io/not-ready";
-    if !node["spec"].is_object() {
-        node["spec"] = json!({});
-    }
-    if !node["spec"]["taints"].is_array() {
-        node["spec"]["taints"] = json!([]);
-    }
-    if let Some(taints) = node["spec"]["taints"].as_array_mut()
-        && !taints
-            .iter()
-            .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
-    {
-        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
-    }
 }

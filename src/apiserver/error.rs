@@ -27,6 +27,9 @@ pub enum ApiError {
     /// Nothing is served at that path.
     #[error("the server could not find the requested resource")]
     NoSuchPath,
+    /// A kubelet does not know what was asked of it; complete text.
+    #[error("{0}")]
+    UpstreamNotFound(String),
     /// The name is taken.
     #[error("{} {name:?} already exists", .resource.plural)]
     AlreadyExists {
@@ -223,7 +226,7 @@ impl ApiError {
     /// Code and reason.
     fn code(&self) -> (u16, &'static str) {
         match self {
-            Self::NotFound { .. } | Self::NoSuchPath => (404, "NotFound"),
+            Self::NotFound { .. } | Self::NoSuchPath | Self::UpstreamNotFound(_) => (404, "NotFound"),
             Self::AlreadyExists { .. } => (409, "AlreadyExists"),
             Self::Conflict { .. } | Self::ApplyConflict(_) => (409, "Conflict"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (422, "Invalid"),

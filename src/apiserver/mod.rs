@@ -10,6 +10,7 @@ mod body;
 mod discovery;
 mod dispatch;
 mod error;
+mod event_expiry;
 mod eviction;
 mod health;
 mod logs;
@@ -18,6 +19,7 @@ mod namespaces;
 mod negotiate;
 mod openapi;
 mod patching;
+pub mod pki;
 mod priority;
 mod record;
 mod registry;
@@ -25,6 +27,7 @@ mod request;
 mod respond;
 mod reviews;
 mod select;
+mod serve;
 mod server;
 mod service_accounts;
 mod subresources;
@@ -35,6 +38,7 @@ mod verbs;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +46,8 @@ use tokio_util::sync::CancellationToken;
 pub use auth::User;
 pub use body::BODY_BYTES_MAX;
 pub use error::ApiError;
+use pki::{Credentials, Pki, PkiError, Subject};
+pub use serve::serve;
 use server::Server;
 pub use tokens::TokenKey;
 
@@ -49,6 +55,9 @@ use crate::store::Store;
 
 /// The field manager of objects that the server makes by itself.
 const MANAGER: &str = "reconcile-apiserver";
+
+/// How often a store that cannot be reached at start is tried again.
+const BOOTSTRAP_RETRY: Duration = Duration::from_secs(1);
 
 /// What an API server needs.
 pub struct Config {
@@ -60,8 +69,10 @@ pub struct Config {
     pub ca_certificate: String,
     /// Signs service account tokens; must stay the same over restarts.
     pub token_key: TokenKey,
-    /// Reaches kubelets; carries the client certificate that they ask for.
-    pub kubelet_client: reqwest::Client,
+    /// The client certificate that kubelets ask for.
+    pub kubelet_credentials: Option<Credentials>,
+    /// Whether to make what every cluster has. Without it, starting writes nothing.
+    pub bootstrap: bool,
 }
 
 impl Config {
@@ -72,8 +83,24 @@ impl Config {
             shutdown: CancellationToken::new(),
             ca_certificate: String::new(),
             token_key: TokenKey::random(),
-            kubelet_client: reqwest::Client::new(),
+            kubelet_credentials: None,
+            bootstrap: true,
         }
+    }
+
+    /// For a server of the cluster whose certificates these are.
+    ///
+    /// # Errors
+    /// Where a certificate cannot be made or kept.
+    pub fn with_pki(store: Arc<dyn Store>, pki: &Pki, shutdown: CancellationToken) -> Result<Self, PkiError> {
+        Ok(Self {
+            store,
+            shutdown,
+            ca_certificate: pki.ca_certificate().to_owned(),
+            token_key: pki.token_key(),
+            kubelet_credentials: Some(pki.client(Subject::KUBELET_CLIENT)?),
+            bootstrap: true,
+        })
     }
 }
 
@@ -95,17 +122,31 @@ impl ApiServer {
             shutdown,
             ca_certificate,
             token_key,
-            kubelet_client,
+            kubelet_credentials,
+            bootstrap,
         } = config;
+        let kubelets =
+            pki::kubelet_client(kubelet_credentials.as_ref()).map_err(|error| ApiError::Internal(error.to_string()))?;
         let server = Arc::new(Server {
             store,
             shutdown,
             ca_certificate,
             tokens: token_key,
-            kubelets: kubelet_client,
+            kubelets,
         });
-        priority::bootstrap(&server).await?;
-        namespaces::bootstrap(&server).await?;
+        if bootstrap {
+            match make_what_every_cluster_has(&server).await {
+                Ok(()) => {}
+                // A store that is away may come back: until then `/readyz` says why nothing works.
+                Err(error @ ApiError::Unavailable(_)) => {
+                    tracing::warn!(%error, "the store cannot be reached; trying again");
+                    tokio::spawn(bootstrap_later(server.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+            // Ends at shutdown; what it does is tidying, so nobody waits for it.
+            tokio::spawn(event_expiry::run(server.clone()));
+        }
         Ok(Self { server })
     }
 
@@ -118,5 +159,24 @@ impl ApiServer {
     /// As [`router`](Self::router), every request being made by that user: for components in the same process.
     pub fn router_as(&self, user: User) -> Router {
         self.router().layer(axum::Extension(user))
+    }
+}
+
+async fn make_what_every_cluster_has(server: &Server) -> Result<(), ApiError> {
+    priority::bootstrap(server).await?;
+    namespaces::bootstrap(server).await
+}
+
+/// Tries again until the store is there.
+async fn bootstrap_later(server: Arc<Server>) {
+    loop {
+        tokio::select! {
+            () = server.shutdown.cancelled() => return,
+            () = tokio::time::sleep(BOOTSTRAP_RETRY) => {}
+        }
+        match make_what_every_cluster_has(&server).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "the cluster's first objects cannot be made yet"),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Which number a pod's priority class stands for.
+//! The priority classes that are always there, and which class counts for a pod.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::record;
 use super::registry::{self, Write, create};
 use super::server::{Server, now};
-use crate::object::Kind;
+use crate::object::{Kind, pod};
 use crate::store::ListOptions;
 
 /// Classes that are always there, with their numbers and what they are for.
@@ -28,45 +28,17 @@ fn kind() -> Result<&'static Kind, ApiError> {
         .ok_or_else(|| ApiError::Internal("priority classes are not served".to_owned()))
 }
 
-/// Sets a new pod's priority.
+/// The class that counts for a new pod: the one it names, or the cluster's default. `None` where there is none.
 ///
 /// # Errors
-/// 403 where its class does not exist, or the pod claims another number.
-pub async fn admit(server: &Server, pods: &Kind, pod: &mut Value) -> Result<(), ApiError> {
-    let name = registry::text(pod, "/metadata/name").to_owned();
-    let class = match registry::text(pod, "/spec/priorityClassName") {
-        "" => global_default(server).await?,
-        class => {
-            let found = registry::find(server, kind()?, None, class).await?;
-            let missing = || ApiError::forbidden(pods, &name, format!("no PriorityClass with name {class} was found"));
-            Some(found.ok_or_else(missing)?.object)
-        }
-    };
-    let (value, policy) = match &class {
-        Some(class) => {
-            pod["spec"]["priorityClassName"] = class["metadata"]["name"].clone();
-            (
-                class["value"].as_i64().unwrap_or(0),
-                class["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority"),
-            )
-        }
-        None => (0, "PreemptLowerPriority"),
-    };
-    if pod["spec"]["priority"].as_i64().is_some_and(|claimed| claimed != value) {
-        return Err(ApiError::forbidden(
-            pods,
-            &name,
-            format!(
-                "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
-                pod["spec"]["priority"]
-            ),
-        ));
+/// Where the store fails.
+pub async fn class_of(server: &Server, pod: &Value) -> Result<Option<Value>, ApiError> {
+    match pod::priority_class_name(pod) {
+        Some(class) => Ok(registry::find(server, kind()?, None, class)
+            .await?
+            .map(|found| found.object)),
+        None => global_default(server).await,
     }
-    pod["spec"]["priority"] = json!(value);
-    if pod["spec"]["preemptionPolicy"].is_null() {
-        pod["spec"]["preemptionPolicy"] = json!(policy);
-    }
-    Ok(())
 }
 
 /// The class for pods that name none: of those marked, the lowest.

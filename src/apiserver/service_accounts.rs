@@ -10,8 +10,6 @@ use super::server::{Server, now};
 use super::tokens::Claims;
 use crate::object::Kind;
 
-/// Where a pod finds its token.
-const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Type of the Secret that holds a token.
 const SECRET_TYPE: &str = "kubernetes.io/service-account-token";
 /// The account of pods that name none.
@@ -136,82 +134,27 @@ async fn create_secret(server: &Server, namespace: &str, account: &Value, secret
     }
 }
 
-/// Gives a new pod its account and mounts the account's token.
+/// A pod's account and the Secret with its token; `None` where there is no such account. What is missing but belongs to
+/// every namespace or account is made, except on a dry run.
 ///
 /// # Errors
-/// 403 where the account does not exist.
-pub async fn admit(
+/// Where the store fails.
+pub async fn for_pod(
     server: &Server,
-    pods: &Kind,
     namespace: &str,
-    pod: &mut Value,
+    name: &str,
     dry_run: bool,
-) -> Result<(), ApiError> {
-    let name = match registry::text(pod, "/spec/serviceAccountName") {
-        "" => DEFAULT.to_owned(),
-        name => name.to_owned(),
-    };
-    pod["spec"]["serviceAccountName"] = json!(name);
-    pod["spec"]["serviceAccount"] = json!(name);
-    let mut account = find(server, kind()?, Some(namespace), &name).await?;
+) -> Result<Option<(Value, String)>, ApiError> {
+    let mut account = find(server, kind()?, Some(namespace), name).await?;
     if account.is_none() && name == DEFAULT && !dry_run {
         ensure_default(server, namespace).await?;
-        account = find(server, kind()?, Some(namespace), &name).await?;
+        account = find(server, kind()?, Some(namespace), name).await?;
     }
-    let Some(account) = account else {
-        return Err(ApiError::forbidden(
-            pods,
-            registry::text(pod, "/metadata/name"),
-            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"),
-        ));
-    };
-    if registry::is_empty_list(pod, "/spec/imagePullSecrets")
-        && !registry::is_empty_list(&account.object, "/imagePullSecrets")
-    {
-        pod["spec"]["imagePullSecrets"] = account.object["imagePullSecrets"].clone();
-    }
-    let wanted = pod["spec"]["automountServiceAccountToken"].as_bool();
-    let offered = account.object["automountServiceAccountToken"].as_bool();
-    if !wanted.or(offered).unwrap_or(true) {
-        return Ok(());
-    }
+    let Some(account) = account else { return Ok(None) };
     let secret = match token_secret_of(&account.object) {
         Some(secret) => secret.to_owned(),
-        None if dry_run => secret_name(&name),
-        None => ensure_token(server, namespace, &name).await?,
+        None if dry_run => secret_name(name),
+        None => ensure_token(server, namespace, name).await?,
     };
-    mount_token(pod, &secret);
-    Ok(())
-}
-
-/// Mounts a token's Secret into every container that mounts nothing there itself.
-fn mount_token(pod: &mut Value, secret: &str) {
-    let Some(spec) = pod["spec"].as_object_mut() else {
-        return;
-    };
-    let mut mounted = false;
-    for list in ["initContainers", "containers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            if !container["volumeMounts"].is_array() {
-                container["volumeMounts"] = json!([]);
-            }
-            let Some(mounts) = container["volumeMounts"].as_array_mut() else {
-                continue;
-            };
-            if mounts.iter().any(|mount| mount["mountPath"] == MOUNT_PATH) {
-                continue;
-            }
-            mounts.push(json!({"name": secret, "readOnly": true, "mountPath": MOUNT_PATH}));
-            mounted = true;
-        }
-    }
-    if !mounted {
-        return;
-    }
-    let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
-    if let Some(volumes) = volumes.as_array_mut()
-        && !volumes.iter().any(|volume| volume["name"] == secret)
-    {
-        volumes.push(json!({"name": secret, "secret": {"secretName": secret, "defaultMode": 0o644}}));
-    }
+    Ok(Some((account.object, secret)))
 }

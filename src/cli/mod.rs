@@ -1,8 +1,62 @@
 //! The command line: the only code that reads the environment, prints, or exits. Wires everything.
 
+mod args;
+mod components;
+mod connect;
+mod data_dir;
+mod logging;
+mod node;
+mod report;
+mod run;
+mod serve;
+mod supervise;
+
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+/// The exit code of every failure; 1 means that a dry run found differences.
+const FAILURE: u8 = 2;
+
+/// How long blocking calls (a git fetch, a large read) may hold up the end of the process.
+const BLOCKING_STOP_SECONDS: u64 = 1;
 
 /// Runs the program named by the command line.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    logging::start(cli.log());
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<ExitCode> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("the TLS provider was installed twice"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(dispatch(cli));
+    runtime.shutdown_timeout(Duration::from_secs(BLOCKING_STOP_SECONDS));
+    outcome
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        None => run::run(cli.run).await,
+        Some(Command::Apiserver(args)) => components::apiserver(args).await,
+        Some(Command::Scheduler(args)) => components::scheduler(args).await,
+        Some(Command::Kubelet(args)) => components::kubelet(args).await,
+        Some(Command::Down(args)) => components::down(args).await,
+    }
 }

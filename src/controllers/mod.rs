@@ -1,1 +1,16 @@
 //! Loops that keep the cluster tidy through the API: node lifecycle, namespace deletion, pod collection.
+//!
+//! [`world::World`] holds what they know; [`node_lifecycle`], [`eviction`] and [`pod_collection`] decide over it,
+//! purely; `run` feeds it from watches, and `act` carries decisions out, each after reading again what it is about.
+//! [`namespaces`] empties the namespaces that are being deleted.
+
+mod act;
+mod event;
+pub mod eviction;
+pub mod namespaces;
+pub mod node_lifecycle;
+pub mod pod_collection;
+mod run;
+pub mod world;
+
+pub use run::{Config, Error, run};

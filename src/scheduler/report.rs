@@ -128,8 +128,8 @@ pub(super) async fn event(client: &Client, scheduler: &str, pod: &PendingPod, no
 
 fn render(scheduler: &str, pod: &PendingPod, notice: &Notice, name: String, now: Timestamp) -> Event {
     let mut message = notice.message.clone();
-    if message.len() > LONGEST_MESSAGE {
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+    while message.len() > LONGEST_MESSAGE {
+        message.pop();
     }
     Event {
         metadata: ObjectMeta {

@@ -41,7 +41,7 @@ fn priority_class(name: &str) -> Option<Value> {
     Some(json!({"metadata": {"name": name}, "value": value}))
 }
 
-fn admit(kind: &Kind, object: &mut Value) -> Result<(), pod::Forbidden> {
+pub(super) fn admit(kind: &Kind, object: &mut Value) -> Result<(), pod::Forbidden> {
     match kind.kind {
         "Pod" => {
             let class = pod::priority_class_name(object).and_then(priority_class);

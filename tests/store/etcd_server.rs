@@ -57,6 +57,16 @@ impl EtcdServer {
         assert!(self.try_start(), "etcd did not start: {}", self.log());
     }
 
+    /// Starts it on the same data at another address, where clients of the usual one do not find it;
+    /// returns that address. The next `restart` is at the usual one again.
+    pub fn restart_elsewhere(&mut self) -> String {
+        let usual = std::mem::replace(&mut self.client_port, free_ports().0);
+        self.restart();
+        let elsewhere = self.endpoint();
+        self.client_port = usual;
+        elsewhere
+    }
+
     /// Kills it at once, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -151,8 +151,12 @@ enum Blank {
     Amount,
     /// A node's kubelet endpoint.
     Endpoints,
+    /// A pod's spec, which has containers.
+    PodSpec,
     /// A node's description of itself.
     NodeInfo,
+    /// Both of these.
+    NodeStatus,
 }
 
 /// Fields printed though empty, by type.
@@ -176,13 +180,13 @@ const ALWAYS: &[(&str, &str, Blank)] = &[
     ("Namespace", "status", Blank::Struct),
     ("NamespaceCondition", "lastTransitionTime", Blank::Time),
     ("Node", "spec", Blank::Struct),
-    ("Node", "status", Blank::Struct),
+    ("Node", "status", Blank::NodeStatus),
     ("NodeCondition", "lastHeartbeatTime", Blank::Time),
     ("NodeCondition", "lastTransitionTime", Blank::Time),
     ("NodeStatus", "daemonEndpoints", Blank::Endpoints),
     ("NodeStatus", "nodeInfo", Blank::NodeInfo),
     ("PersistentVolumeClaimSpec", "resources", Blank::Struct),
-    ("Pod", "spec", Blank::Struct),
+    ("Pod", "spec", Blank::PodSpec),
     ("Pod", "status", Blank::Struct),
     ("PodCondition", "lastProbeTime", Blank::Time),
     ("PodCondition", "lastTransitionTime", Blank::Time),
@@ -244,6 +248,10 @@ impl Blank {
             Self::Number => json!(0),
             Self::Amount => json!("0"),
             Self::Endpoints => json!({"kubeletEndpoint": {"Port": 0}}),
+            Self::PodSpec => json!({"containers": []}),
+            Self::NodeStatus => {
+                json!({"daemonEndpoints": Self::Endpoints.value(), "nodeInfo": Self::NodeInfo.value()})
+            }
             Self::NodeInfo => json!({
                 "architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",
                 "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",

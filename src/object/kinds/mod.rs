@@ -158,3 +158,6 @@ fn readable<T: DeserializeOwned>(object: &Value, errors: &mut Vec<FieldError>) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -385,7 +385,7 @@ fn lists_keep_the_applied_order() {
             "others keep their places",
             &["a", "x", "b", "y"],
             &["b", "a"],
-            &["x", "b", "a", "y"],
+            &["x", "b", "y", "a"],
         ),
         ("same", &["a", "b"], &["a", "b"], &["a", "b"]),
     ] {

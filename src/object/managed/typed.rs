@@ -108,7 +108,8 @@ pub(super) fn field_set(of: &Type, value: &Value) -> FieldSet {
             for (key, value) in fields {
                 let mut below = field_set(entry_type(of, key), value);
                 let is_bare = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                below.owned |= is_bare || of.field(key).is_none();
+                // To name an empty struct that is always there says nothing.
+                below.owned |= of.field(key).is_none_or(|field| is_bare && !field.always);
                 set.attach(|| field_step(key), below);
             }
         }

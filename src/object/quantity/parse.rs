@@ -111,3 +111,25 @@ fn amount(whole: &str, fraction: &str, scale: &Scale) -> i128 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Every text is refused or read, and its canonical form is the same amount and its own canonical form.
+        #[test]
+        fn canonical_forms_are_stable(text in "[+-]?[0-9.]{0,24}([eE][+-]?[0-9]{1,4}|[numkMGTPE]|[KMGTPE]i|[a-z])?") {
+            if let Ok(quantity) = text.parse::<Quantity>() {
+                let canonical = quantity.to_string();
+                let again: Quantity = canonical.parse().expect("a canonical form is a quantity");
+                prop_assert_eq!(quantity, again, "{} is {}", text, &canonical);
+                prop_assert_eq!(again.to_string(), canonical);
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) 
             .iter()
             .all(|each| node.labels.contains_key(each.topology_key))
     };
-    let scored: Vec<bool> = nodes.iter().map(|node| has_all(node)).collect();
+    let scored: Vec<bool> = nodes.iter().map(&has_all).collect();
     let candidates: Vec<&NodeInfo> = nodes.iter().copied().filter(has_all).collect();
     let counted: Vec<Counted> = constraints
         .iter()

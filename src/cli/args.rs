@@ -1,0 +1,347 @@
+//! The flags and their environment variables: a contract that scripts rely on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// GitOps for pods in one binary: commit a manifest, it runs; delete it, it goes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "reconcile",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// A component to run on its own, or a task.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What to do without a subcommand.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+impl Cli {
+    /// The logging flags of whatever is run.
+    pub fn log(&self) -> &LogArgs {
+        match &self.command {
+            None => &self.run.log,
+            Some(Command::Apiserver(args)) => &args.log,
+            Some(Command::Scheduler(args)) => &args.log,
+            Some(Command::Kubelet(args)) => &args.log,
+            Some(Command::Down(args)) => &args.log,
+        }
+    }
+}
+
+/// One component a process, or a task.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run only the API server, over HTTPS
+    Apiserver(ApiserverArgs),
+    /// Run only the scheduler, against the API server of a kubeconfig
+    Scheduler(ComponentArgs),
+    /// Run only this node's kubelet, against the API server of a kubeconfig
+    Kubelet(KubeletArgs),
+    /// Stop and remove this node's pods' containers and sandboxes
+    Down(DownArgs),
+}
+
+/// Everything in one process, or only the reconciler where an API server is named.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A directory, a git work tree, a bare repository or a git URL
+    #[arg(default_value = ".", env = "RECONCILE_SOURCE")]
+    pub source: String,
+
+    /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
+    #[arg(long, env = "RECONCILE_DRY_RUN", conflicts_with = "once")]
+    pub dry_run: bool,
+
+    /// Sync once, wait until what was applied is healthy; exit 0 or 2
+    #[arg(long, env = "RECONCILE_ONCE")]
+    pub once: bool,
+
+    /// How long --once waits for health
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
+    pub timeout: Duration,
+
+    /// Use this running API server instead of starting one
+    #[arg(long, value_name = "URL", env = "RECONCILE_SERVER")]
+    pub server: Option<String>,
+
+    /// Use the running API server of this kubeconfig instead of starting one
+    #[arg(long, value_name = "FILE", env = "RECONCILE_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Which branch, tag or commit of the repository
+    #[arg(long = "ref", value_name = "REF", env = "RECONCILE_REF")]
+    pub reference: Option<String>,
+
+    /// Which folder of the source
+    #[arg(long, value_name = "DIR", env = "RECONCILE_PATH")]
+    pub path: Option<PathBuf>,
+
+    /// How often to poll a remote, and the safety net under file events
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "RECONCILE_INTERVAL")]
+    pub interval: Duration,
+
+    /// Cron expression for when to sync, instead of --interval: seconds minutes hours days months weekdays; may be repeated
+    #[arg(long, value_name = "CRON", env = "RECONCILE_SCHEDULE", value_delimiter = ';')]
+    pub schedule: Vec<String>,
+
+    /// Never delete
+    #[arg(long, env = "RECONCILE_NO_PRUNE")]
+    pub no_prune: bool,
+
+    /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:0",
+        env = "RECONCILE_KUBELET_LISTEN"
+    )]
+    pub kubelet_listen: std::net::SocketAddr,
+
+    /// How output that is data is written
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
+    pub output: Output,
+
+    /// The API server that is started.
+    #[command(flatten)]
+    pub serving: ServingArgs,
+
+    /// The node that is started.
+    #[command(flatten)]
+    pub node: NodeArgs,
+
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How the API server keeps state and listens.
+#[derive(Clone, Debug, Args)]
+pub struct ServingArgs {
+    /// Keep state in this etcd instead of the embedded store
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "RECONCILE_ETCD")]
+    pub etcd: Vec<String>,
+
+    /// Where to serve HTTPS; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:6443",
+        env = "RECONCILE_LISTEN"
+    )]
+    pub listen: std::net::SocketAddr,
+
+    /// Also serve plain HTTP, without authentication, on this port of the loopback address
+    #[arg(long, value_name = "PORT", env = "RECONCILE_INSECURE_PORT")]
+    pub insecure_port: Option<u16>,
+}
+
+/// Which node this is.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// This node's name [default: the host name]
+    #[arg(long, value_name = "NAME", env = "RECONCILE_NODE_NAME")]
+    pub node_name: Option<String>,
+
+    /// An image for pod sandboxes instead of the one carried in the binary
+    #[arg(long, value_name = "IMAGE", env = "RECONCILE_PAUSE_IMAGE")]
+    pub pause_image: Option<String>,
+
+    /// The Docker Engine to run containers in
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "unix:///var/run/docker.sock",
+        env = "DOCKER_HOST"
+    )]
+    pub docker_host: String,
+}
+
+/// Where state lies.
+#[derive(Clone, Debug, Args)]
+pub struct DataArgs {
+    /// Where state lies [default: $XDG_STATE_HOME/reconcile, or /var/lib/reconcile for root]
+    #[arg(long, value_name = "DIR", env = "RECONCILE_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What is logged to standard error.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// Log more: -v what is done, -vv how
+    #[arg(short, long, action = clap::ArgAction::Count, env = "RECONCILE_VERBOSE")]
+    pub verbose: u8,
+
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "RECONCILE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// `reconcile apiserver`.
+#[derive(Debug, Args)]
+pub struct ApiserverArgs {
+    /// How it keeps state and listens.
+    #[command(flatten)]
+    pub serving: ServingArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How a lone component reaches its API server.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectionArgs {
+    /// The kubeconfig of the API server [default: DATA_DIR/kubeconfig]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The URL of the API server, instead of the one in the kubeconfig
+    #[arg(long, value_name = "URL", env = "RECONCILE_SERVER")]
+    pub server: Option<String>,
+}
+
+/// `reconcile scheduler`.
+#[derive(Debug, Args)]
+pub struct ComponentArgs {
+    /// The API server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `reconcile kubelet`.
+#[derive(Debug, Args)]
+pub struct KubeletArgs {
+    /// The API server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:0",
+        env = "RECONCILE_KUBELET_LISTEN"
+    )]
+    pub kubelet_listen: std::net::SocketAddr,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `reconcile down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// `kind/name`, one a line.
+    Name,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Reads `30s`, `5m`, `1h30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "write a duration as 30s, 5m or 1h30m".to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
+    if duration.is_zero() {
+        Err("must be more than zero".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [
+            ("30s", Some(30)),
+            ("5m", Some(300)),
+            ("1h30m", Some(5400)),
+            ("0s", None),
+            ("-1s", None),
+            ("soon", None),
+        ] {
+            assert_eq!(
+                duration(text).ok().map(|duration| duration.as_secs()),
+                seconds,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_source_and_a_subcommand_are_told_apart() {
+        let cli = Cli::try_parse_from(["reconcile", "example-repo", "--dry-run"]).expect("a source");
+        assert!(cli.command.is_none() && cli.run.dry_run && cli.run.source == "example-repo");
+        let cli = Cli::try_parse_from(["reconcile", "apiserver", "--listen", "127.0.0.1:0"]).expect("a component");
+        assert!(matches!(cli.command, Some(Command::Apiserver(_))));
+        assert!(
+            Cli::try_parse_from(["reconcile", "--dry-run", "--once"]).is_err(),
+            "one or the other"
+        );
+        assert!(
+            Cli::try_parse_from(["reconcile", "--frobnicate"]).is_err(),
+            "an unknown flag"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! This node's kubelet: its name and configuration from the flags.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+
+use super::args::NodeArgs;
+use super::data_dir::DataDir;
+use crate::kubelet;
+
+/// The node's name: the flag's, or the host name made into a valid object name.
+pub fn name(args: &NodeArgs) -> Result<String> {
+    let Some(name) = &args.node_name else {
+        let host = hostname::get()?.to_string_lossy().to_lowercase();
+        let name: String = host
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .collect();
+        let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
+        if name.is_empty() {
+            bail!("the host name {host:?} makes no node name; give one with --node-name");
+        }
+        return Ok(name);
+    };
+    let valid = !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        });
+    if !valid {
+        bail!("--node-name {name:?} is no valid node name: use lower case letters, digits, '-' and '.'");
+    }
+    Ok(name.clone())
+}
+
+/// The kubelet's configuration. `client_ca` is the PEM of the authority whose clients may read logs.
+pub fn config(args: &NodeArgs, data: &DataDir, bind: SocketAddr, client_ca: Option<String>) -> Result<kubelet::Config> {
+    let mut config = kubelet::Config::new(name(args)?, data.path());
+    config.docker_host.clone_from(&args.docker_host);
+    config.pause_image.clone_from(&args.pause_image);
+    config.bind = bind;
+    // The API server reads logs at the node's address, so one that is listened on alone must be that.
+    config.node_ip = Some(bind.ip()).filter(|address| !address.is_unspecified());
+    config.client_ca = client_ca;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> NodeArgs {
+        NodeArgs {
+            node_name: Some(name.into()),
+            pause_image: None,
+            docker_host: String::new(),
+        }
+    }
+
+    #[test]
+    fn node_names() {
+        for (name_, valid) in [
+            ("n1", true),
+            ("a.b-c", true),
+            ("", false),
+            ("Upper", false),
+            ("-a", false),
+            ("a..b", false),
+        ] {
+            assert_eq!(name(&named(name_)).is_ok(), valid, "{name_:?}");
+        }
+    }
+}
