@@ -84,13 +84,13 @@ impl Kinds {
         }
     }
 
-    /// The resource of a kind of whatever version.
-    pub fn find_group_kind(&self, group: &str, kind: &str) -> Option<&Resource> {
+    /// The kinds in namespaces, as far as they were asked for.
+    pub fn namespaced(&self) -> impl Iterator<Item = &Resource> {
         self.versions
             .values()
             .filter_map(|found| found.as_ref().ok())
             .flatten()
-            .find(|resource| resource.api.group == group && resource.api.kind == kind)
+            .filter(|resource| resource.namespaced)
     }
 
     /// A cluster with a handful of core kinds.
