@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::{create, difference, report, rows};
 
+/// Any time: the recorded ones were replaced by names.
+const NOW: &str = "2026-01-01T00:00:00Z";
+
 /// What the server says: a code, and the object or the refusal's reason and its causes (reason, field).
 type Answer = (u64, Value);
 
@@ -25,7 +28,7 @@ fn writer(manager: &str) -> Writer<'_> {
     Writer {
         manager,
         subresource: "",
-        now: "<time>",
+        now: NOW,
     }
 }
 
@@ -40,9 +43,9 @@ fn created(kind: &Kind, start: &Value) -> Value {
     managed::track_update(kind, None, &mut object, writer("creator"));
     create::admit(kind, &mut object).expect("the recorded object was admitted");
     kind.prepare_create(&mut object);
-    for field in ["uid", "creationTimestamp", "resourceVersion"] {
-        object["metadata"][field] = json!(format!("<{field}>"));
-    }
+    object["metadata"]["uid"] = json!("<uid>");
+    object["metadata"]["resourceVersion"] = json!("<resourceVersion>");
+    object["metadata"]["creationTimestamp"] = json!(NOW);
     object
 }
 
@@ -66,19 +69,10 @@ fn patched(kind: &Kind, live: &Value, step: &Value) -> Answer {
         Err(PatchError::Malformed(_)) => return refusal(400, "BadRequest", &[]),
         Err(PatchError::Unprocessable(_)) => return refusal(422, "Invalid", &[]),
     };
-    // A time that stands for another is none to the decoder.
-    let created_at = object["metadata"]
-        .as_object_mut()
-        .and_then(|metadata| metadata.remove("creationTimestamp"));
-    let entries = object["metadata"]
-        .as_object_mut()
-        .and_then(|metadata| metadata.remove("managedFields"));
     let Ok(decoded) = kind.decode(object) else {
         return refusal(400, "BadRequest", &[]);
     };
     let mut object = decoded.object;
-    object["metadata"]["creationTimestamp"] = created_at.unwrap_or_default();
-    object["metadata"]["managedFields"] = entries.unwrap_or_default();
     let same = |field: &str| object["metadata"][field] == live["metadata"][field];
     if !same("name") {
         return refusal(400, "BadRequest", &[]);
@@ -107,8 +101,9 @@ fn recorded(name: &str, step: &Value) -> Answer {
         200 => {
             // Times, revisions and uids are the server's, the rest must be ours.
             for entry in answer["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
-                entry["time"] = json!("<time>");
+                entry["time"] = json!(NOW);
             }
+            answer["metadata"]["creationTimestamp"] = json!(NOW);
             (code, answer)
         }
         // Later versions answer 400 where 1.20 failed.
