@@ -52,7 +52,7 @@ pub struct NodeInfo {
     /// How many of its pods have wishes about other pods.
     pub with_terms: usize,
     /// Whether the node itself exists; pods may name one that does not, or not yet.
-    exists: bool,
+    pub(super) exists: bool,
 }
 
 /// An image on a node.
