@@ -232,9 +232,7 @@ impl Engine {
             }
             .boxed()
         });
-        let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect())
-            .try_collect()
-            .await?;
+        let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect()).try_collect().await?;
         look.live
             .extend(found.into_iter().filter_map(|(key, object)| Some((key, object?))));
         Ok(look)
@@ -265,9 +263,7 @@ impl Engine {
             }
             .boxed()
         });
-        side_by_side(asked.collect())
-            .try_collect()
-            .await
+        side_by_side(asked.collect()).try_collect().await
     }
 
     fn is_settled(&self, intended: &Intended) -> bool {
@@ -384,7 +380,9 @@ impl Engine {
 
 /// Runs requests a few at a time. They come boxed and collected, or the compiler cannot see that they may move
 /// between threads.
-fn side_by_side<T: Send>(requests: Vec<BoxFuture<'_, Result<T, Error>>>) -> impl Stream<Item = Result<T, Error>> + Send {
+fn side_by_side<T: Send>(
+    requests: Vec<BoxFuture<'_, Result<T, Error>>>,
+) -> impl Stream<Item = Result<T, Error>> + Send {
     stream::iter(requests).buffered(CONCURRENCY)
 }
 

@@ -154,3 +154,55 @@ fn every_patch_is_answered_as_recorded() {
     assert!(served > 18, "only {served} steps are of a kind served");
     report(served, &failures);
 }
+
+/// Prints what patches and ownership cost: `cargo nextest run --release --run-ignored only what_an_apply_costs`.
+#[test]
+#[ignore = "prints times for a person to read; only a release build says much"]
+fn what_an_apply_costs() {
+    let pods = Kind::find("", "v1", "pods").expect("pods are served");
+    let container = |name: &str| {
+        json!({"name": name, "image": "registry.example.com/team/app:1.2.3", "imagePullPolicy": "IfNotPresent",
+               "args": ["--listen", "0.0.0.0:8080", "--log", "info"],
+               "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "C", "value": "3"}],
+               "ports": [{"containerPort": 8080, "name": "web", "protocol": "TCP"}],
+               "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}},
+               "volumeMounts": [{"mountPath": "/data", "name": "data"}, {"mountPath": "/tmp", "name": "tmp"}]})
+    };
+    let config = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"app": "web"}},
+                        "spec": {"containers": [container("app"), container("side")]}});
+    let apply =
+        |live, config, manager| managed::apply(pods, live, config, false, writer(manager)).expect("no conflict");
+    let live = apply(None, &config, "one");
+    let mut changed = config.clone();
+    changed["spec"]["containers"][1]["image"] = json!("other");
+    let mut renamed = live.clone();
+    renamed["spec"]["containers"][1]["image"] = json!("other");
+    let report = |name: &str, run: &dyn Fn()| {
+        let (rounds, start) = (1_000, std::time::Instant::now());
+        (0..rounds).for_each(|_| run());
+        println!(
+            "{name}: {:?} each, of {} bytes",
+            start.elapsed() / rounds,
+            config.to_string().len()
+        );
+    };
+    report("first apply", &|| drop(apply(None, &config, "one")));
+    report("the same again", &|| drop(apply(Some(&live), &config, "one")));
+    report("one field changed", &|| drop(apply(Some(&live), &changed, "one")));
+    report("shared with another manager", &|| {
+        drop(apply(Some(&live), &config, "two"))
+    });
+    report("tracked create", &|| {
+        managed::track_update(pods, None, &mut config.clone(), writer("creator"))
+    });
+    report("tracked update", &|| {
+        managed::track_update(pods, Some(&live), &mut renamed.clone(), writer("two"))
+    });
+    report("strategic merge", &|| {
+        drop(patch::strategic(
+            pods,
+            &live,
+            &json!({"metadata": {"labels": {"a": "b"}}}),
+        ));
+    });
+}
