@@ -40,37 +40,49 @@ impl Action {
     }
 }
 
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is done, or turned out to be needless.
+    Done,
+    /// This node lives; only its signs of life had not arrived.
+    Alive(String),
+}
+
 /// Does it. What turns out to be needless or gone is done.
 ///
 /// # Errors
 /// Where the API fails, or what was read has changed before it was written: decided on again later.
-pub(super) async fn carry_out(client: &Client, action: Action) -> Result<(), kube::Error> {
+pub(super) async fn carry_out(client: &Client, action: Action) -> Result<Outcome, kube::Error> {
     let result = match action {
-        Action::Silence { node, grace } => silence(client, &node, grace).await,
+        Action::Silence { node, grace } => match silence(client, &node, grace).await {
+            Ok(true) => return Ok(Outcome::Alive(node)),
+            other => other.map(drop),
+        },
         Action::Taint { node } => taint(client, &node).await,
         Action::Evict { pod } => evict(client, &pod).await,
         Action::Orphan { pod } => orphan(client, &pod).await,
         Action::Collect { pod } => delete(client, &pod, Some(0)).await,
     };
     match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other,
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Outcome::Done),
+        other => other.map(|()| Outcome::Done),
     }
 }
 
-async fn silence(client: &Client, name: &str, grace: Duration) -> Result<(), kube::Error> {
+/// Makes the node's conditions unknown, unless its lease says that it is alive, which is told.
+async fn silence(client: &Client, name: &str, grace: Duration) -> Result<bool, kube::Error> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
     let now = Timestamp::now();
     let lease = leases.get_opt(name).await?.and_then(|lease| lease.spec?.renew_time);
     let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
     if lease.is_some_and(|renewed| now.duration_since(renewed.0) < grace) {
-        // It is alive; only the watch was late.
-        return Ok(());
+        return Ok(true);
     }
     let nodes: Api<Node> = Api::all(client.clone());
     let node = nodes.get(name).await?;
     let Some(conditions) = node_lifecycle::unknown_conditions(&node, now) else {
-        return Ok(());
+        return Ok(false);
     };
     let patch = json!({
         "metadata": {"resourceVersion": node.metadata.resource_version},
@@ -82,7 +94,7 @@ async fn silence(client: &Client, name: &str, grace: Duration) -> Result<(), kub
     tracing::warn!(node = name, "the kubelet stopped renewing its lease");
     let message = format!("Node {name} status is now: NodeNotReady");
     event::tell(client, node_reference(name), "node-controller", "NodeNotReady", message).await;
-    Ok(())
+    Ok(false)
 }
 
 async fn taint(client: &Client, name: &str) -> Result<(), kube::Error> {

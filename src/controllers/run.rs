@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::act::{self, Action};
+use super::act::{self, Action, Outcome};
 use super::world::{PodView, Uid, World, strip};
 use super::{eviction, namespaces, node_lifecycle, pod_collection};
 
@@ -134,7 +134,7 @@ struct Tidier {
     config: Config,
     world: World,
     listed: Listed,
-    tasks: JoinSet<(String, Result<(), kube::Error>)>,
+    tasks: JoinSet<(String, Result<Outcome, kube::Error>)>,
     /// What actions under way are about.
     busy: HashSet<String>,
     /// What actions failed about, and when they may be tried again.
@@ -176,11 +176,15 @@ impl Tidier {
         }
     }
 
-    fn done(&mut self, (about, result): (String, Result<(), kube::Error>)) {
+    fn done(&mut self, (about, result): (String, Result<Outcome, kube::Error>)) {
         self.busy.remove(&about);
         // What was done shows in the watches a moment later; until then it would be decided on again.
         let pause = match result {
-            Ok(()) => PAUSE * 2,
+            Ok(Outcome::Done) => PAUSE * 2,
+            Ok(Outcome::Alive(node)) => {
+                self.world.node_lives(&node, Instant::now());
+                PAUSE * 2
+            }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::debug!(about, error, "a chore failed and is tried again");

@@ -19,7 +19,7 @@ fn yaml_is_taken_as_json_is() {
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  k: \"1\"\n";
     let made = post(&world, CONFIG_MAPS, "application/yaml", yaml).of(201);
     assert_eq!(made["data"]["k"], "1");
-    post(&world, CONFIG_MAPS, "application/vnd.kubernetes.protobuf", "x").refused(415, "UnsupportedMediaType");
+    post(&world, CONFIG_MAPS, "application/cbor", "x").refused(415, "UnsupportedMediaType");
     post(&world, CONFIG_MAPS, "application/yaml", "a: [").refused(400, "BadRequest");
     post(&world, CONFIG_MAPS, "application/json", "{").refused(400, "BadRequest");
     post(&world, CONFIG_MAPS, "application/json", "").refused(400, "BadRequest");

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::on_both_stores;
 use super::world::{PODS, World, pod, pod_path};
+use crate::support::eventually;
 use crate::support::kubectl::Kubectl;
 use crate::support::process::Process;
 
@@ -72,7 +73,7 @@ fn objects_are_created_shown_and_deleted(world: &World) {
             &kubectl.ok(&["get", "pod", "web", "-o", "yaml"]),
             &["kind: Pod", "name: GREETING", "uid: "],
         );
-        assert_contains(&kubectl.ok(&["get", "all"]), &["pod/web"]);
+        assert_contains(&kubectl.ok(&["get", "all"]), &["web", "Pending"]);
         assert_contains(
             &kubectl.ok(&["get", "pods", "-A", "--sort-by=.metadata.name"]),
             &["default", "web"],
@@ -155,7 +156,15 @@ fn objects_are_changed_in_every_way(world: &World) {
             &["configmap/settings configured", "pod/web configured"],
         );
         assert_eq!(kubectl.run(&["diff", "-f", second]).code, Some(0));
-        kubectl.ok(&["replace", "-f", second]);
+        let live = world.directory.path().join("live.json");
+        let mut pod = kubectl.json(&["pod", "web"]).expect("a pod");
+        pod["metadata"]["labels"]["replaced"] = json!("true");
+        std::fs::write(&live, pod.to_string()).expect("a manifest");
+        kubectl.ok(&["replace", "-f", live.to_str().expect("a path")]);
+        assert_eq!(
+            kubectl.json(&["pod", "web"]).expect("a pod")["metadata"]["labels"]["replaced"],
+            "true"
+        );
         assert_eq!(
             kubectl.json(&["configmap", "settings"]).expect("a configmap")["data"]["key"],
             "other"
@@ -214,7 +223,7 @@ fn mistakes_are_told_before_anything_is_made(world: &World) {
         let invalid = kubectl.run(&["create", "-f", path.to_str().expect("a path")]);
         assert_contains(
             &invalid.stderr,
-            &["The Pod \"web\" is invalid", "spec.containers[0].image: Required value"],
+            &["\"web\" is invalid", "spec.containers[0].image: Required value"],
         );
         std::fs::write(&path, "apiVersion: nope/v1\nkind: Nope\nmetadata:\n  name: x\n").expect("a manifest");
         let unknown = kubectl.run(&["create", "-f", path.to_str().expect("a path")]);
@@ -240,7 +249,9 @@ fn waiting_and_watching_end_when_they_should(world: &World) {
         wait.line_with("pod/web condition met", Duration::from_secs(20));
         watch.line_with("Running", Duration::from_secs(20));
         assert_eq!(wait.finish(Duration::from_secs(20)).code, Some(0));
-        let deleted = Process::start(&mut kubectl.command(&["wait", "--for=delete", "pod/web", "--timeout=30s"]));
+        let mut deleted =
+            Process::start(&mut kubectl.command(&["wait", "-v=6", "--for=delete", "pod/web", "--timeout=30s"]));
+        deleted.line_with("watch=true", Duration::from_secs(20));
         kubectl.ok(&["delete", "pod", "web"]);
         assert_eq!(deleted.finish(Duration::from_secs(20)).code, Some(0));
         watch.kill();
@@ -282,7 +293,6 @@ fn the_api_explains_itself(world: &World) {
             &kubectl.ok(&["get", "ns"]),
             &["default", "kube-system", "kube-node-lease", "kube-public", "Active"],
         );
-        kubectl.ok(&["cluster-info"]);
     });
 }
 
@@ -326,7 +336,37 @@ fn commands_that_make_objects(world: &World) {
     });
 }
 
+fn nodes_are_cordoned_tainted_and_drained(world: &World) {
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    world.post("/api/v1/nodes", &node).of(201);
+    under_each(world, |kubectl, _| {
+        let made = world.post(PODS, &pod("bound")).of(201);
+        let binding = json!({"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "n"}});
+        world.post(&format!("{}/binding", pod_path("bound")), &binding).of(201);
+        assert_contains(&kubectl.ok(&["taint", "node", "n", "a=b:NoSchedule"]), &["tainted"]);
+        assert_contains(&kubectl.ok(&["get", "nodes"]), &["STATUS", "n "]);
+        assert_contains(&kubectl.ok(&["describe", "node", "n"]), &["a=b:NoSchedule", "bound"]);
+        let mut drain = Process::start(&mut kubectl.command(&["drain", "n", "--force", "--timeout=60s"]));
+        drain.line_with("evicting pod", Duration::from_secs(20));
+        eventually("the pod is being deleted", Duration::from_secs(20), || {
+            let pod = world.get(&pod_path("bound")).of(200);
+            if pod["metadata"]["deletionTimestamp"].is_string() {
+                Ok(())
+            } else {
+                Err(pod.to_string())
+            }
+        });
+        let last = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": made["metadata"]["uid"]}});
+        world.delete_with(&pod_path("bound"), &last).of(200);
+        assert_eq!(drain.finish(Duration::from_secs(30)).code, Some(0));
+        assert_eq!(world.get("/api/v1/nodes/n").of(200)["spec"]["unschedulable"], true);
+        kubectl.ok(&["uncordon", "n"]);
+        kubectl.ok(&["taint", "node", "n", "a-"]);
+    });
+}
+
 on_both_stores!(
+    nodes_are_cordoned_tainted_and_drained,
     objects_are_created_shown_and_deleted,
     objects_are_changed_in_every_way,
     objects_are_applied_by_the_server,

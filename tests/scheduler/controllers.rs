@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use reconcile::controllers;
@@ -110,6 +113,50 @@ async fn a_silent_node_is_unknown_and_loses_pods_that_do_not_stand_it() {
     taints_are(&server, "n", &unreachable).await;
     gone(&server.pods(), "leaves").await;
     server.pods().get("stays").await.expect("it stands the taint");
+}
+
+#[tokio::test]
+async fn a_node_that_renews_its_lease_is_left_alone() {
+    let server = Server::start().await;
+    for name in ["lives", "dies"] {
+        server.create_node(node(name, "4", "1Gi")).await;
+    }
+    let leases: Api<Lease> = Api::namespaced(server.client.clone(), "kube-node-lease");
+    let lease = from(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lives"}}));
+    leases.create(&PostParams::default(), &lease).await.expect("created");
+    let renew = || async {
+        let patch = json!({"spec": {"renewTime": MicroTime(Timestamp::now())}});
+        leases
+            .patch("lives", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("renewed");
+    };
+    renew().await;
+    let _running = start(
+        &server,
+        controllers::Config {
+            node_grace: Duration::from_secs(2),
+            ..patient()
+        },
+    );
+    // The other node shows that the grace is over.
+    eventually("the silent node is found out", || async {
+        renew().await;
+        let ready = ready(&server, "dies").await;
+        if ready == "Unknown" { Ok(()) } else { Err(ready) }
+    })
+    .await;
+    assert_eq!(ready(&server, "lives").await, "True");
+}
+
+async fn ready(server: &Server, name: &str) -> String {
+    let node = server.nodes().get(name).await.expect("the node");
+    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+    conditions
+        .into_iter()
+        .find(|condition| condition.type_ == "Ready")
+        .expect("ready")
+        .status
 }
 
 #[tokio::test]

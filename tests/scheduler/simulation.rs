@@ -58,7 +58,7 @@ enum PodEvent {
 }
 
 enum NodeEvent {
-    Changed(Node),
+    Changed(Box<Node>),
     Gone(String),
 }
 
@@ -120,7 +120,7 @@ impl World {
             "status": {"allocatable": resources},
         }));
         self.nodes.insert(name(index), node.clone());
-        self.node_events.push_back(NodeEvent::Changed(node));
+        self.node_events.push_back(NodeEvent::Changed(node.into()));
     }
 
     fn add_pod(&mut self, wish: &Wish) {
