@@ -100,7 +100,7 @@ pub struct RunArgs {
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:0",
+        default_value = "0.0.0.0:0",
         env = "RECONCILE_KUBELET_LISTEN"
     )]
     pub kubelet_listen: std::net::SocketAddr,
@@ -237,7 +237,7 @@ pub struct KubeletArgs {
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:0",
+        default_value = "0.0.0.0:0",
         env = "RECONCILE_KUBELET_LISTEN"
     )]
     pub kubelet_listen: std::net::SocketAddr,

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// As many pods a node as Kubernetes allows by default.
 pub const DEFAULT_MAX_PODS: u32 = 110;
 
 /// The kubelet's port in Kubernetes.
 pub const DEFAULT_PORT: u16 = 10250;
+
+/// Reading a config map a pod twice a minute is no load, and people do not wait much longer for a change.
+pub const DEFAULT_REFRESH_VOLUMES: Duration = Duration::from_secs(30);
 
 /// Everything a kubelet needs to know; [`Config::new`] fills in what most nodes want.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Config {
     pub container_labels: BTreeMap<String, String>,
     /// The most pods this node offers to run.
     pub max_pods: u32,
+    /// How often the files of volumes made from API objects are brought up to date.
+    pub refresh_volumes: Duration,
 }
 
 impl Config {
@@ -56,6 +62,7 @@ impl Config {
             cgroup_parent: None,
             container_labels: BTreeMap::new(),
             max_pods: DEFAULT_MAX_PODS,
+            refresh_volumes: DEFAULT_REFRESH_VOLUMES,
         }
     }
 

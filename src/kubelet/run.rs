@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::config::DEFAULT_PORT;
 use super::context::Context;
@@ -95,8 +95,10 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         docker: docker_state,
         changed: changed.clone(),
         events: events.clone(),
+        learnt: node::Learnt::default(),
     };
-    let tasks = TaskTracker::new();
+    // Dropping this future drops them too: a kubelet that is gone does nothing more.
+    let mut tasks = JoinSet::new();
     tasks.spawn(poster);
     tasks.spawn(served);
     tasks.spawn(keeper.run(shutdown.clone()));
@@ -107,7 +109,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             labels: labels::node(&config),
             allocatable: node::allocatable(&config, &machine),
             memory_bytes: machine.memory_bytes,
-            may_set_oom_score: true.into(),
+            may_lower_oom_score: true.into(),
             config,
             client,
             engine,
@@ -117,8 +119,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         });
         Dispatch::new(context, changed, shutdown.clone()).run().await;
     }
-    tasks.close();
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait()).await.is_err() {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
         tracing::warn!("some of the kubelet's work did not let go in time");
     }
     Ok(())

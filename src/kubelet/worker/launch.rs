@@ -108,7 +108,7 @@ impl Worker {
                 *step = self.make(&round, launch, &ips).await;
             }
         }
-        self.finish(&round, launches, steps).await
+        self.finish(&round, launches, steps, &ips).await
     }
 
     /// `None` where that failed and is to be tried later.
@@ -276,7 +276,6 @@ impl Worker {
             let hosts = files::hosts(&context.config, &self.uid).to_string_lossy().into_owned();
             add(&mut mounts, hosts, "/etc/hosts");
         }
-        let may_set = context.may_set_oom_score.load(Ordering::Relaxed);
         let material = Material {
             config: &context.config,
             pod: round.pod,
@@ -287,13 +286,20 @@ impl Worker {
             mounts,
             sandbox: &round.sandbox,
             message_file,
-            oom_memory_bytes: may_set.then_some(context.memory_bytes),
+            node_memory_bytes: context.memory_bytes,
+            may_lower_oom_score: context.may_lower_oom_score.load(Ordering::Relaxed),
         };
         make::container(material).map(Some)
     }
 
     /// Starts what was created, pulls what is missing, remembers what failed.
-    async fn finish(&mut self, round: &Round<'_>, launches: Vec<Launch>, steps: Vec<Step>) -> Result<(), Error> {
+    async fn finish(
+        &mut self,
+        round: &Round<'_>,
+        launches: Vec<Launch>,
+        steps: Vec<Step>,
+        ips: &[String],
+    ) -> Result<(), Error> {
         let mut starting = Vec::new();
         for (launch, step) in launches.into_iter().zip(steps) {
             let Some(spec) = pod::container(round.pod, &launch.container) else {
@@ -326,7 +332,7 @@ impl Worker {
         }
         let started = join_all(starting.iter().map(|(_, _, id, made)| self.start_created(id, made))).await;
         for ((launch, spec, _, _), result) in starting.iter().zip(started) {
-            self.started(round.pod, spec, launch, result)?;
+            self.started(round.pod, spec, launch, result, ips)?;
         }
         Ok(())
     }
@@ -335,13 +341,15 @@ impl Worker {
     async fn start_created(&self, id: &str, spec: &CreateSpec) -> Result<String, DockerError> {
         let engine = &self.context.engine;
         match engine.start(id).await {
-            Err(DockerError::Refused(message)) if message.contains("oom_score_adj") => {
-                self.context.may_set_oom_score.store(false, Ordering::Relaxed);
+            // The runtime does not always say that this is why, so it is tried once without.
+            Err(DockerError::Refused(_)) if spec.resources.oom_score_adj < 0 => {
                 engine.remove(id).await?;
                 let mut spec = spec.clone();
-                spec.resources.oom_score_adj = None;
+                spec.resources.oom_score_adj = 0;
                 let id = engine.create(&spec).await?;
-                engine.start(&id).await.map(|()| id)
+                engine.start(&id).await?;
+                self.context.may_lower_oom_score.store(false, Ordering::Relaxed);
+                Ok(id)
             }
             result => result.map(|()| id.to_owned()),
         }
@@ -353,6 +361,7 @@ impl Worker {
         spec: &Spec,
         launch: &Launch,
         result: Result<String, DockerError>,
+        ips: &[String],
     ) -> Result<(), Error> {
         let events = &self.context.events;
         let image = spec.image.as_deref().unwrap_or_default();
@@ -377,7 +386,7 @@ impl Worker {
                     "Started",
                     format!("Started container {}", spec.name),
                 );
-                self.run_post_start(pod, spec, id);
+                self.run_post_start(pod, spec, id, ips.first().cloned());
                 Ok(())
             }
             Err(error @ DockerError::Unavailable(_)) => Err(error.into()),
@@ -389,7 +398,7 @@ impl Worker {
         }
     }
 
-    fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String) {
+    fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String, ip: Option<String>) {
         let Some(handler) = spec
             .lifecycle
             .as_ref()
@@ -400,12 +409,12 @@ impl Worker {
         self.local.hooks.push(id.clone());
         let (context, pod, spec) = (self.context.clone(), pod.clone(), spec.clone());
         self.background.spawn(async move {
-            let sandbox_ip = context.host_ip.to_string();
+            let pod_ip = ip.unwrap_or_else(|| context.host_ip.to_string());
             let target = Target {
                 engine: &context.engine,
                 id: &id,
                 spec: Some(&spec),
-                pod_ip: &sandbox_ip,
+                pod_ip: &pod_ip,
             };
             if let Answer::Failure(reason) = hook(&target, &handler, POST_START_LIMIT).await {
                 let message = format!("PostStartHook failed: {reason}");

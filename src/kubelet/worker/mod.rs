@@ -34,9 +34,6 @@ use super::volumes;
 pub use files::{remove as remove_files, uids as file_owners};
 use report::Report;
 
-/// How often volumes that follow the API are read again.
-const REFRESH_VOLUMES: Duration = Duration::from_secs(30);
-
 /// Waits after something that should have worked did not: Docker or the API server is away.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
@@ -96,6 +93,7 @@ pub(super) enum Error {
 impl Worker {
     /// A worker for the pod with this uid.
     pub fn new(context: Arc<Context>, uid: String, wake: Arc<Notify>) -> Self {
+        let refresh_at = Instant::now() + context.config.refresh_volumes;
         Self {
             context,
             uid,
@@ -107,7 +105,7 @@ impl Worker {
             messages: BTreeMap::new(),
             pulled: BTreeSet::new(),
             told: BTreeSet::new(),
-            refresh_at: Instant::now() + REFRESH_VOLUMES,
+            refresh_at,
         }
     }
 
@@ -328,7 +326,7 @@ impl Worker {
             return Next::Wait(until);
         }
         if Instant::now() >= self.refresh_at {
-            self.refresh_at = Instant::now() + REFRESH_VOLUMES;
+            self.refresh_at = Instant::now() + self.context.config.refresh_volumes;
             let facts = self.context.facts(self.pod_ips(pod, observed));
             if let Err(error) = volumes::prepare(self.tools(), pod, &facts).await {
                 self.context
