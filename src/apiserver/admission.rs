@@ -30,11 +30,11 @@ pub async fn namespace_takes_objects(
         resource: kind.into(),
         name: registry::text(object, "/metadata/name").to_owned(),
         reason: format!("unable to create new content in namespace {namespace} because it is being terminated"),
-        cause: Some([
+        cause: Some(Box::new([
             "NamespaceTerminating".to_owned(),
             format!("namespace {namespace} is being terminated"),
             "metadata.namespace".to_owned(),
-        ]),
+        ])),
     })
 }
 
@@ -53,12 +53,14 @@ pub async fn admit_create(
         ("", "Pod", Some(namespace)) => {
             let name = registry::text(object, "/metadata/name").to_owned();
             let refuse = |error: pod::Forbidden| ApiError::forbidden(kind, &name, error.0);
-            let class = priority::class_of(server, object).await?;
+            let account = pod::service_account_name(object);
+            let (class, found) = tokio::try_join!(
+                priority::class_of(server, object),
+                service_accounts::for_pod(server, namespace, account, dry_run),
+            )?;
+            let (account, secret) = found.map_or((None, None), |(account, secret)| (Some(account), Some(secret)));
             pod::admit_priority(object, class.as_ref()).map_err(refuse)?;
             pod::admit_tolerations(object).map_err(refuse)?;
-            let account = pod::service_account_name(object).to_owned();
-            let found = service_accounts::for_pod(server, namespace, &account, dry_run).await?;
-            let (account, secret) = found.map_or((None, None), |(account, secret)| (Some(account), Some(secret)));
             pod::admit_service_account(object, account.as_ref(), secret.as_deref()).map_err(refuse)
         }
         ("", "Node", _) => {

@@ -5,10 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::record;
 use super::registry::{self, Decision, Write, create, find};
 use super::server::{Server, now};
 use super::tokens::Claims;
 use crate::object::Kind;
+use crate::store::StoreError;
 
 /// Type of the Secret that holds a token.
 const SECRET_TYPE: &str = "kubernetes.io/service-account-token";
@@ -49,7 +51,8 @@ pub async fn ensure_default(server: &Server, namespace: &str) -> Result<(), ApiE
             Err(error) => return Err(error),
         }
     }
-    ensure_token(server, namespace, DEFAULT).await.map(drop)
+    let account = registry::read(server, kind()?, Some(namespace), DEFAULT).await?;
+    ensure_token(server, namespace, account.object).await.map(drop)
 }
 
 fn secret_name(account: &str) -> String {
@@ -57,11 +60,11 @@ fn secret_name(account: &str) -> String {
 }
 
 /// The name of the Secret with the account's token, which is made where it is missing.
-async fn ensure_token(server: &Server, namespace: &str, name: &str) -> Result<String, ApiError> {
-    let mut account = registry::read(server, kind()?, Some(namespace), name).await?.object;
+async fn ensure_token(server: &Server, namespace: &str, mut account: Value) -> Result<String, ApiError> {
+    let name = registry::text(&account, "/metadata/name").to_owned();
     if token_secret_of(&account).is_none() {
-        let fresh = secret_name(name);
-        let outcome = registry::swap(server, kind()?, Some(namespace), name, false, |live| {
+        let fresh = secret_name(&name);
+        let outcome = registry::swap(server, kind()?, Some(namespace), &name, false, |live| {
             if token_secret_of(&live.object).is_some() {
                 return Ok(Decision::Keep);
             }
@@ -152,9 +155,40 @@ pub async fn for_pod(
     }
     let Some(account) = account else { return Ok(None) };
     let secret = match token_secret_of(&account.object) {
-        Some(secret) => secret.to_owned(),
+        Some(secret) if dry_run => secret.to_owned(),
         None if dry_run => secret_name(name),
-        None => ensure_token(server, namespace, name).await?,
+        _ => ensure_token(server, namespace, account.object.clone()).await?,
     };
     Ok(Some((account.object, secret)))
+}
+
+/// Removes the token Secrets of an account that is gone; its name may come again, its tokens must not.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn after_delete(server: &Server, account: &Value) -> Result<(), ApiError> {
+    let namespace = registry::text(account, "/metadata/namespace");
+    let listed = account["secrets"].as_array();
+    for secret in listed
+        .into_iter()
+        .flatten()
+        .filter_map(|secret| secret["name"].as_str())
+    {
+        let Some(found) = find(server, secrets()?, Some(namespace), secret).await? else {
+            continue;
+        };
+        let owner = &found.object["metadata"]["annotations"]["kubernetes.io/service-account.uid"];
+        if found.object["type"] != SECRET_TYPE || *owner != account["metadata"]["uid"] {
+            continue;
+        }
+        match server
+            .store
+            .delete(&record::key(secrets()?, Some(namespace), secret), found.revision)
+            .await
+        {
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }

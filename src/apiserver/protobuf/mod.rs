@@ -185,13 +185,13 @@ mod tests {
     use super::*;
 
     /// What `kubectl create namespace team` of 1.32 posts.
-    const NAMESPACE: &[u8] = b"k8s\0\n\x0f\n\x02v1\x12\tNamespace\x12\x1c\n\x14\n\x04team\x12\0\x1a\0\"\0*\02\08\0B\0\x12\0\x1a\x02\n\0\x1a\0\"\0";
+    const NAMESPACE: &[u8] = b"k8s\0\n\x0f\n\x02v1\x12\tNamespace\x12\x1c\n\x14\n\x04team\x12\0\x1a\0\"\0*\x002\x008\0B\0\x12\0\x1a\x02\n\0\x1a\0\"\0";
     /// What `kubectl create configmap c --from-literal=a=b` posts.
-    const CONFIG_MAP: &[u8] = b"k8s\0\n\x0f\n\x02v1\x12\tConfigMap\x12\x1b\n\x11\n\x01c\x12\0\x1a\0\"\0*\02\08\0B\0\x12\x06\n\x01a\x12\x01b\x1a\0\"\0";
+    const CONFIG_MAP: &[u8] = b"k8s\0\n\x0f\n\x02v1\x12\tConfigMap\x12\x1b\n\x11\n\x01c\x12\0\x1a\0\"\0*\x002\x008\0B\0\x12\x06\n\x01a\x12\x01b\x1a\0\"\0";
     /// What `kubectl create secret generic s --from-literal=a=b` posts.
-    const SECRET: &[u8] = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret\x12\x1d\n\x11\n\x01s\x12\0\x1a\0\"\0*\02\08\0B\0\x12\x06\n\x01a\x12\x01b\x1a\0\x1a\0\"\0";
+    const SECRET: &[u8] = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret\x12\x1d\n\x11\n\x01s\x12\0\x1a\0\"\0*\x002\x008\0B\0\x12\x06\n\x01a\x12\x01b\x1a\0\x1a\0\"\0";
     /// What `kubectl create priorityclass high --value=10` posts.
-    const PRIORITY_CLASS: &[u8] = b"k8s\0\n%\n\x14scheduling.k8s.io/v1\x12\rPriorityClass\x122\n\x14\n\x04high\x12\0\x1a\0\"\0*\02\08\0B\0\x10\n\x18\0\"\0*\x14PreemptLowerPriority\x1a\0\"\0";
+    const PRIORITY_CLASS: &[u8] = b"k8s\0\n%\n\x14scheduling.k8s.io/v1\x12\rPriorityClass\x122\n\x14\n\x04high\x12\0\x1a\0\"\0*\x002\x008\0B\0\x10\n\x18\0\"\0*\x14PreemptLowerPriority\x1a\0\"\0";
 
     #[test]
     fn what_kubectl_posts_is_read() {

@@ -8,6 +8,7 @@ use super::{Decision, Outcome, is_deleting, swap, text};
 use crate::apiserver::error::ApiError;
 use crate::apiserver::record::Stored;
 use crate::apiserver::server::{Server, time_text};
+use crate::apiserver::service_accounts;
 use crate::object::Kind;
 
 /// A pod's grace where its spec says nothing, seconds; Kubernetes' default.
@@ -103,11 +104,15 @@ pub async fn delete(
         ));
     }
     let now = Timestamp::now();
-    swap(server, kind, namespace, name, options.dry_run, |live| {
+    let outcome = swap(server, kind, namespace, name, options.dry_run, |live| {
         check_preconditions(kind, name, live, options)?;
         Ok(decide(kind, &live.object, options, now))
     })
-    .await
+    .await?;
+    if outcome.removed && kind.kind == "ServiceAccount" {
+        service_accounts::after_delete(server, &outcome.object).await?;
+    }
+    Ok(outcome)
 }
 
 fn check_preconditions(kind: &Kind, name: &str, live: &Stored, options: &Options) -> Result<(), ApiError> {

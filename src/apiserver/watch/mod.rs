@@ -1,5 +1,7 @@
 //! Follows changes and streams them, one JSON line an event, in revision order, none skipped. Never writes.
 
+mod start;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,12 +18,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use super::error::ApiError;
 use super::negotiate::Shape;
-use super::registry::list::{self, Wanted, version_parameter};
+use super::registry::list::{self, Wanted};
 use super::request::Query;
 use super::respond::View;
 use super::select::Matcher;
 use super::server::Server;
 use crate::store::{Event, KeyValue, Revision, StoreError, WatchStream, Watched};
+use start::Start;
 
 /// A watch without `timeoutSeconds` ends after this to twice this, at random, so that clients do not all return at once.
 const TIMEOUT_SECONDS_MIN: u64 = 1800;
@@ -75,41 +78,6 @@ fn streamed(body: Body) -> Response {
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
-}
-
-/// Where a watch starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    /// With what is there now (at least as new as that), then live.
-    Now { at_least: Revision, marked: bool },
-    /// With the events after a revision.
-    After(Revision),
-}
-
-impl Start {
-    fn read(query: &Query) -> Result<Self, ApiError> {
-        let version = version_parameter(query)?.unwrap_or(0);
-        let rule = query.get("resourceVersionMatch");
-        let bad = |reason: &str| Err(ApiError::BadRequest(reason.to_owned()));
-        match query.get("sendInitialEvents") {
-            None if rule.is_some() => bad(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ),
-            None if version == 0 => Ok(Self::Now {
-                at_least: 0,
-                marked: false,
-            }),
-            None => Ok(Self::After(version)),
-            Some(_) if rule != Some("NotOlderThan") => bad(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ),
-            Some(_) if query.flag("sendInitialEvents") => Ok(Self::Now {
-                at_least: version,
-                marked: true,
-            }),
-            Some(_) => Ok(Self::After(version)),
-        }
-    }
 }
 
 /// The objects to begin with, what follows them, and the revision between.
@@ -371,42 +339,4 @@ fn put_line(chunk: &mut BytesMut, name: &str, object: &[u8]) {
     chunk.put_slice(b"\",\"object\":");
     chunk.put_slice(object);
     chunk.put_slice(b"}\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start(query: &str) -> Result<Start, ApiError> {
-        Start::read(&Query::parse(&format!("/x?{query}").parse().expect("a uri"))?)
-    }
-
-    #[test]
-    fn where_a_watch_starts() {
-        let now = |at_least, marked| Start::Now { at_least, marked };
-        let cases = [
-            ("", now(0, false)),
-            ("resourceVersion=0", now(0, false)),
-            ("resourceVersion=5", Start::After(5)),
-            ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", now(0, true)),
-            (
-                "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=9",
-                now(9, true),
-            ),
-            (
-                "sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=9",
-                Start::After(9),
-            ),
-        ];
-        for (query, expected) in cases {
-            assert_eq!(start(query).expect(query), expected, "{query}");
-        }
-        for query in [
-            "resourceVersion=x",
-            "resourceVersionMatch=NotOlderThan",
-            "sendInitialEvents=true",
-        ] {
-            assert!(start(query).is_err(), "{query}");
-        }
-    }
 }
