@@ -156,6 +156,22 @@ impl Members {
         self.kinds.keys()
     }
 
+    /// Whether the object is one.
+    pub fn contains(&self, key: &ObjectKey) -> bool {
+        self.kinds
+            .iter()
+            .filter(|(kind, _)| kind.kind == key.kind && kind.group() == key.group)
+            .any(|(_, members)| members.contains_key(&(key.namespace.clone(), key.name.clone())))
+    }
+
+    /// Those of some kinds.
+    pub fn of_kinds(&self, wanted: impl Fn(&MemberKind) -> bool) -> Self {
+        let kinds = self.kinds.iter().filter(|(kind, _)| wanted(kind));
+        Self {
+            kinds: kinds.map(|(kind, members)| (kind.clone(), members.clone())).collect(),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.kinds.values().map(BTreeMap::len).sum()

@@ -1,6 +1,6 @@
 //! Which kinds the target cluster serves, asked of the cluster itself. Only the API groups that are named are asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use kube::core::ApiResource;
@@ -42,13 +42,10 @@ impl Kinds {
     ///
     /// # Errors
     /// Where the cluster does not answer at all.
-    pub async fn discover(client: &Client, api_versions: impl IntoIterator<Item = &str>) -> Result<Self, Error> {
+    pub async fn discover(client: &Client, api_versions: &BTreeSet<String>) -> Result<Self, Error> {
         let mut kinds = Self::default();
         let mut missing = false;
         for api_version in api_versions {
-            if kinds.versions.contains_key(api_version) {
-                continue;
-            }
             let found = match ask(client, api_version).await {
                 Ok(found) => Ok(found),
                 Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -58,7 +55,7 @@ impl Kinds {
                 Err(error @ kube::Error::Api(_)) => Err(reason(&error)),
                 Err(error) => return Err(Error::api("asking the API server which kinds it serves", error)),
             };
-            kinds.versions.insert(api_version.to_owned(), found);
+            kinds.versions.insert(api_version.clone(), found);
         }
         if missing {
             kinds.served = served(client).await?;
@@ -84,13 +81,13 @@ impl Kinds {
         }
     }
 
-    /// The resource of a kind of whatever version.
-    pub fn find_group_kind(&self, group: &str, kind: &str) -> Option<&Resource> {
+    /// The kinds in namespaces, as far as they were asked for.
+    pub fn namespaced(&self) -> impl Iterator<Item = &Resource> {
         self.versions
             .values()
             .filter_map(|found| found.as_ref().ok())
             .flatten()
-            .find(|resource| resource.api.group == group && resource.api.kind == kind)
+            .filter(|resource| resource.namespaced)
     }
 
     /// A cluster with a handful of core kinds.

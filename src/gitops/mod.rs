@@ -8,19 +8,25 @@
 //!
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round.
 
-pub mod applyset;
-pub mod config;
-pub mod diff;
-pub mod error;
-pub mod fieldset;
-pub mod health;
-pub mod kinds;
-pub mod manifests;
-pub mod plan;
-pub mod predict;
+mod apply;
+mod applyset;
+mod config;
+mod diff;
+mod drift;
+mod error;
+mod fieldset;
+mod health;
+mod kinds;
+mod manifests;
+mod once;
+mod plan;
+mod predict;
 pub mod report;
 mod requests;
-pub mod source;
+mod run;
+mod schedule;
+mod source;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +42,12 @@ pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem,
 ///
 /// # Errors
 /// What is wrong with it, in words for the person who wrote the flags.
-pub fn check(_config: &Config) -> Result<(), Error> {
+pub fn check(config: &Config) -> Result<(), Error> {
+    if config.interval.is_zero() {
+        return Err(Error::Config("--interval must be longer than nothing".into()));
+    }
+    schedule::Schedules::parse(&config.schedules)?;
+    source::Source::open(config)?;
     Ok(())
 }
 
@@ -46,13 +57,13 @@ pub fn check(_config: &Config) -> Result<(), Error> {
 /// # Errors
 /// Only what trying again cannot mend: a configuration that [`check`] refuses.
 pub async fn run(
-    _client: Client,
-    _config: Config,
-    _reporter: Arc<dyn Reporter>,
+    client: Client,
+    config: Config,
+    reporter: Arc<dyn Reporter>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    shutdown.cancelled().await;
-    Ok(())
+    check(&config)?;
+    run::run(client, config, reporter, shutdown).await
 }
 
 /// Syncs once and waits until what was applied is healthy, at most `timeout`.
@@ -60,19 +71,21 @@ pub async fn run(
 /// # Errors
 /// Where the source or the API server cannot be read at all. What is wrong with single objects is in the outcome.
 pub async fn sync_once(
-    _client: Client,
-    _config: &Config,
-    _reporter: Arc<dyn Reporter>,
-    _timeout: Duration,
-    _shutdown: CancellationToken,
+    client: Client,
+    config: &Config,
+    reporter: Arc<dyn Reporter>,
+    timeout: Duration,
+    shutdown: CancellationToken,
 ) -> Result<Outcome, Error> {
-    Err(Error::Source("not built yet".into()))
+    check(config)?;
+    once::sync(client, config, reporter.as_ref(), timeout, &shutdown).await
 }
 
 /// What a sync would change. Writes nothing to the cluster.
 ///
 /// # Errors
 /// Where the source or the API server cannot be read at all. What is wrong with single objects is in the report.
-pub async fn dry_run(_client: Client, _config: &Config) -> Result<PlanReport, Error> {
-    Err(Error::Source("not built yet".into()))
+pub async fn dry_run(client: Client, config: &Config) -> Result<PlanReport, Error> {
+    check(config)?;
+    once::dry_run(client, config).await
 }

@@ -175,6 +175,14 @@ impl Source {
         matches!(self.inner.kind, Kind::Remote { .. })
     }
 
+    /// Whether there is something to read: a remote may never have been fetched.
+    pub fn is_fetched(&self) -> bool {
+        match &self.inner.kind {
+            Kind::Remote { clone, .. } => git::is_fetched(clone, self.inner.reference.as_deref()),
+            _ => true,
+        }
+    }
+
     /// Whether it holds files that change one by one, so that a moment's content may be half of what is meant.
     pub fn is_directory(&self) -> bool {
         matches!(self.inner.kind, Kind::Directory(_))

@@ -1,5 +1,6 @@
 //! Wakes when files change. Says only that something changed: what, is read afterwards.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,16 @@ const MAX_WAIT: Duration = Duration::from_millis(500);
 /// A running watch; ends when dropped.
 pub struct Watch {
     changed: Arc<Notify>,
+    /// The folders watched, by what identifies them on disk.
+    folders: Vec<(PathBuf, Option<(u64, u64)>)>,
     _watcher: RecommendedWatcher,
+}
+
+/// Device and inode; None where there is nothing.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path)
+        .ok()
+        .map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 impl std::fmt::Debug for Watch {
@@ -80,24 +90,45 @@ impl Watch {
             }
         })
         .map_err(failed)?;
+        let mut folders = Vec::with_capacity(paths.len());
         for (path, mode) in paths {
+            folders.push((path.clone(), identity(&path)));
             watcher.watch(&path, mode).map_err(failed)?;
         }
         Ok(Self {
             changed,
+            folders,
             _watcher: watcher,
         })
+    }
+
+    /// Whether a watched folder was replaced by another of its name, which this does not watch.
+    pub fn is_stale(&self) -> bool {
+        self.folders.iter().any(|(path, before)| identity(path) != *before)
     }
 
     /// Waits for a change and for the quiet after it.
     pub async fn changed(&self) {
         self.changed.notified().await;
+        let mut owed = Owed(Some(&self.changed));
         let deadline = Instant::now() + MAX_WAIT;
         loop {
             let quiet = (Instant::now() + QUIET).min(deadline);
             if timeout_at(quiet, self.changed.notified()).await.is_err() {
+                owed.0 = None;
                 return;
             }
+        }
+    }
+}
+
+/// A wake that was taken and not passed on yet: whoever stops waiting for quiet must not lose it.
+struct Owed<'a>(Option<&'a Notify>);
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if let Some(changed) = self.0 {
+            changed.notify_one();
         }
     }
 }
@@ -131,6 +162,18 @@ mod tests {
         std::fs::remove_file(root.join("a.yaml")).expect("removed");
         woken(&watch).await;
         std::fs::rename(&root, above.path().join("away")).expect("renamed");
+        woken(&watch).await;
+    }
+
+    #[tokio::test]
+    async fn a_wake_outlives_whoever_stopped_waiting() {
+        let above = tempfile::tempdir().expect("a directory");
+        let watch = Watch::directory(above.path()).expect("watching");
+        std::fs::write(above.path().join("a.yaml"), "1").expect("written");
+        watch.changed.notified().await;
+        watch.changed.notify_one();
+        let dropped = tokio::time::timeout(Duration::from_millis(1), watch.changed()).await;
+        assert!(dropped.is_err(), "still waiting for quiet");
         woken(&watch).await;
     }
 

@@ -13,7 +13,7 @@ use crate::gitops::error::Error;
 use crate::gitops::report::{Commit, Revision};
 
 pub(super) use preview::preview;
-pub(super) use remote::{Url, fetch, read_clone};
+pub(super) use remote::{Url, fetch, is_fetched, read_clone};
 
 fn failed(step: &str, error: &git2::Error) -> Error {
     Error::Source(format!("{step}: {}", error.message()))

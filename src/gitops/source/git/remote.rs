@@ -254,6 +254,11 @@ fn open_clone(clone: &Path) -> Result<Repository, Error> {
     Repository::init_bare(clone).map_err(|error| super::failed(&format!("making {}", clone.display()), &error))
 }
 
+/// Whether something was fetched for this reference, now or in an earlier life.
+pub(in super::super) fn is_fetched(clone: &Path, reference: Option<&str>) -> bool {
+    Repository::open_bare(clone).is_ok_and(|repository| repository.find_reference(&kept_reference(reference)).is_ok())
+}
+
 /// Reads the manifests as last fetched.
 pub(in super::super) fn read_clone(clone: &Path, reference: Option<&str>, folder: &Path) -> Result<Snapshot, Error> {
     let repository = Repository::open_bare(clone).map_err(|_| Error::Source("nothing was fetched yet".into()))?;

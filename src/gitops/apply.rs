@@ -1,0 +1,287 @@
+//! Carries a plan out: stage by stage, objects of a stage side by side, deletes last. Decides only what to try again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::applyset::{ApplySet, PART_OF};
+use super::error::Error;
+use super::plan::{PRUNE, Plan, Stage, Step};
+use super::predict::refusals;
+use super::report::{Action, Change, Counts, ObjectKey, Problem, Report, Reporter};
+use super::requests::{Mode, Requests};
+
+/// Requests under way at once: enough to hide their latency, few enough for other clients of the server.
+const CONCURRENCY: usize = 16;
+
+/// How long a replaced object may take to go, beyond its own grace period.
+const GONE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The moment that [`Patience::Moment`] means: what goes without grace is gone by then.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// Grace that API servers give pods which ask for none themselves.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Between looks at an object that is going; the first is soon, for most are gone at once.
+const GONE_POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+
+/// How long a new namespace may take until its service account exists and pods are accepted.
+const NAMESPACE_READY: Duration = Duration::from_secs(10);
+
+/// Between attempts in a namespace that is not ready.
+const NAMESPACE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a delete is decided again because the object changed meanwhile (a pod's status does so all the time).
+const MAX_CONFLICTS: usize = 10;
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// What was done.
+    pub counts: Counts,
+    /// What failed.
+    pub problems: Vec<Problem>,
+    /// Objects as the API server has them after our write.
+    pub written: Vec<(ObjectKey, Value)>,
+    /// Objects that are deleted, or on their way.
+    pub deleted: BTreeSet<ObjectKey>,
+    /// Objects that must be gone before they can be made again, and are not yet.
+    pub pending: BTreeSet<ObjectKey>,
+}
+
+/// How long to wait for a replaced object to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// A moment; a later round makes the new object, and meanwhile everything else can go on.
+    Moment,
+    /// As long as it may take.
+    UntilGone,
+}
+
+/// Writes for one source.
+pub(super) struct Applier<'a> {
+    pub requests: &'a Requests,
+    pub set: &'a ApplySet,
+    pub reporter: &'a dyn Reporter,
+    /// Namespaces that this plan creates.
+    pub upcoming: &'a BTreeSet<String>,
+    pub patience: Patience,
+}
+
+/// What became of a step.
+enum Done {
+    Written(Box<Value>),
+    Deleted,
+    /// It is still there.
+    Pending,
+    /// The object changed so that deleting it is not right any more.
+    Spared(String),
+}
+
+impl Applier<'_> {
+    /// Carries out every step; what fails is in the result and stops nothing else.
+    ///
+    /// # Errors
+    /// Where the API server cannot be reached.
+    pub async fn carry_out(&self, plan: &Plan) -> Result<Applied, Error> {
+        let mut applied = Applied::default();
+        let mut rest = plan.steps.as_slice();
+        while let Some(first) = rest.first() {
+            let group = |step: &Step| {
+                (
+                    step.action == Action::Delete,
+                    Stage::of(&step.key.group, &step.key.kind),
+                )
+            };
+            let end = rest
+                .iter()
+                .position(|step| group(step) != group(first))
+                .unwrap_or(rest.len());
+            let (now, later) = rest.split_at(end);
+            rest = later;
+            self.stage(now, &mut applied).await?;
+        }
+        applied.problems.sort();
+        Ok(applied)
+    }
+
+    async fn stage(&self, steps: &[Step], applied: &mut Applied) -> Result<(), Error> {
+        // Boxed and collected, or the compiler cannot see that the futures may move between threads.
+        let writes: Vec<_> = steps
+            .iter()
+            .map(|step| async move { (step, self.step(step).await) }.boxed())
+            .collect();
+        let mut results = stream::iter(writes).buffer_unordered(CONCURRENCY);
+        while let Some((step, result)) = results.next().await {
+            match result {
+                Ok(None) => applied.counts.add(step.action),
+                Ok(Some(done)) => self.note(step, done, applied),
+                Err(kube::Error::Api(status)) => {
+                    let found = refusals(&status);
+                    let problems = found.into_iter().map(|refusal| Problem {
+                        place: step.place.clone(),
+                        object: Some(step.key.clone()),
+                        reason: format!("{}: {}", verb(step.action), refusal.message),
+                    });
+                    applied.problems.extend(problems);
+                }
+                Err(error) => return Err(Error::api(format!("{} {}", verb(step.action), step.key), error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, step: &Step, done: Done, applied: &mut Applied) {
+        match done {
+            Done::Spared(reason) => {
+                applied.counts.add(Action::Keep);
+                self.reporter.report(Report::Kept {
+                    object: step.key.clone(),
+                    reason,
+                });
+                return;
+            }
+            Done::Pending => {
+                applied.pending.insert(step.key.clone());
+                return;
+            }
+            Done::Written(value) => applied.written.push((step.key.clone(), *value)),
+            Done::Deleted => {
+                applied.deleted.insert(step.key.clone());
+            }
+        }
+        applied.counts.add(step.action);
+        self.reporter.report(Report::Change(Change {
+            action: step.action,
+            object: step.key.clone(),
+            cause: step.cause.clone(),
+            notes: step.reasons.clone(),
+        }));
+    }
+
+    async fn step(&self, step: &Step) -> Result<Option<Done>, kube::Error> {
+        match (step.action, &step.manifest, &step.live) {
+            (Action::Create | Action::Update, Some(manifest), _) => self.write(step, manifest).await.map(Some),
+            (Action::Replace, Some(manifest), None) => self.write(step, manifest).await.map(Some),
+            (Action::Replace, Some(manifest), Some(live)) => self.replace(step, manifest, live).await.map(Some),
+            (Action::Delete, _, Some(live)) => self.delete(step, live).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn write(&self, step: &Step, manifest: &Value) -> Result<Done, kube::Error> {
+        let namespace = step.key.namespace.as_deref();
+        let deadline = Instant::now() + NAMESPACE_READY;
+        loop {
+            let written = self
+                .requests
+                .apply(&step.resource, namespace, &step.key.name, manifest, Mode::Write)
+                .await;
+            match written {
+                Err(kube::Error::Api(status))
+                    if matches!(status.code, 403 | 404)
+                        && namespace.is_some_and(|namespace| self.upcoming.contains(namespace))
+                        && Instant::now() < deadline =>
+                {
+                    sleep(NAMESPACE_PAUSE).await;
+                }
+                result => return result.map(|object| Done::Written(Box::new(object))),
+            }
+        }
+    }
+
+    /// Deletes this very object, waits until it is gone and creates the new one. The manifest was found valid before.
+    async fn replace(&self, step: &Step, manifest: &Value, live: &Value) -> Result<Done, kube::Error> {
+        if live["metadata"].get("deletionTimestamp").is_none() {
+            match self.requests.delete(&step.resource, live, false).await {
+                Ok(()) => {}
+                // Gone, or gone and made again by another hand: the apply below decides.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.wait_gone(step, live).await? {
+            true => self.write(step, manifest).await,
+            false => Ok(Done::Pending),
+        }
+    }
+
+    /// Whether it went.
+    async fn wait_gone(&self, step: &Step, live: &Value) -> Result<bool, kube::Error> {
+        let seconds = live["metadata"]["deletionGracePeriodSeconds"]
+            .as_u64()
+            .or_else(|| live["spec"]["terminationGracePeriodSeconds"].as_u64());
+        let grace = seconds.map_or(DEFAULT_GRACE, Duration::from_secs);
+        let limit = match self.patience {
+            Patience::Moment => MOMENT,
+            Patience::UntilGone => grace + GONE_TIMEOUT,
+        };
+        let deadline = Instant::now() + limit;
+        let mut pause = GONE_POLL.0;
+        loop {
+            let now = self
+                .requests
+                .get(&step.resource, step.key.namespace.as_deref(), &step.key.name)
+                .await?;
+            if now.is_none_or(|now| now["metadata"]["uid"] != live["metadata"]["uid"]) {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                if self.patience == Patience::Moment {
+                    return Ok(false);
+                }
+                let message = format!("it was told to go and is still there after {} s", limit.as_secs());
+                return Err(kube::Error::Api(
+                    kube::core::Status::failure(&message, "Timeout").with_code(504).boxed(),
+                ));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(GONE_POLL.1);
+        }
+    }
+
+    /// Deletes an object only in the state in which it was found to be ours and unprotected.
+    async fn delete(&self, step: &Step, live: &Value) -> Result<Done, kube::Error> {
+        let mut current = live.clone();
+        for _ in 0..MAX_CONFLICTS {
+            match self.requests.delete(&step.resource, &current, true).await {
+                Ok(()) => return Ok(Done::Deleted),
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Done::Deleted),
+                Err(kube::Error::Api(status)) if status.code == 409 => {
+                    let namespace = step.key.namespace.as_deref();
+                    match self.requests.get(&step.resource, namespace, &step.key.name).await? {
+                        Some(now) if now["metadata"]["uid"] == live["metadata"]["uid"] => current = now,
+                        _ => return Ok(Done::Deleted),
+                    }
+                    if let Some(reason) = self.spared(&current) {
+                        return Ok(Done::Spared(reason));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Done::Spared("it changes all the time; trying again later".into()))
+    }
+
+    fn spared(&self, object: &Value) -> Option<String> {
+        let metadata = &object["metadata"];
+        if metadata["labels"][PART_OF] != json!(self.set.id) {
+            return Some("it was released from this source meanwhile".into());
+        }
+        (metadata["annotations"][PRUNE] == "disabled").then(|| format!("its annotation {PRUNE} says disabled"))
+    }
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Create => "creating",
+        Action::Update => "changing",
+        Action::Replace => "replacing",
+        Action::Delete => "deleting",
+        Action::Keep | Action::Unchanged => "looking at",
+    }
+}

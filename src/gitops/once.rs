@@ -1,0 +1,178 @@
+//! Single rounds: a dry run, and a sync that waits until what it applied is healthy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::apply::Patience;
+use super::config::Config;
+use super::diff::diff;
+use super::error::Error;
+use super::health::{self, Health};
+use super::plan::Step;
+use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
+use super::source::{Source, View};
+use super::sync::{Engine, Prepared};
+
+/// Between looks at the health of what was applied.
+const HEALTH_POLL: Duration = Duration::from_millis(200);
+
+/// What a sync would change.
+pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanReport, Error> {
+    let source = Source::open(config)?;
+    source.refresh().await?;
+    let snapshot = source.read(View::OnDisk).await?;
+    let described = source.describe();
+    let mut engine = Engine::new(client, source, config.prune);
+    let prepared = engine.prepare(snapshot, None).await?;
+    let entries = prepared
+        .plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Unchanged)
+        .map(entry)
+        .collect();
+    Ok(PlanReport {
+        source: described,
+        revision: prepared.revision,
+        counts: prepared.plan.counts(),
+        entries,
+        problems: prepared.problems,
+        notices: prepared.notices,
+    })
+}
+
+fn entry(step: &Step) -> PlanEntry {
+    let lines = match step.action {
+        Action::Delete => diff(step.live.as_ref(), None, None),
+        Action::Create | Action::Update | Action::Replace => {
+            diff(step.live.as_ref(), step.predicted.as_ref(), step.manifest.as_ref())
+        }
+        Action::Keep | Action::Unchanged => Vec::new(),
+    };
+    PlanEntry {
+        action: step.action,
+        object: step.key.clone(),
+        name: step.resource.name_of(&step.key.name),
+        place: step.place.clone(),
+        reasons: step.reasons.clone(),
+        diff: lines,
+    }
+}
+
+/// Syncs and waits for health.
+pub(super) async fn sync(
+    client: Client,
+    config: &Config,
+    reporter: &dyn Reporter,
+    timeout: Duration,
+    shutdown: &CancellationToken,
+) -> Result<Outcome, Error> {
+    let started = Instant::now();
+    let work = async {
+        let source = Source::open(config)?;
+        reporter.report(Report::Following {
+            source: source.describe(),
+        });
+        source.refresh().await?;
+        let snapshot = source.read(View::Committed).await?;
+        let mut engine = Engine::new(client, source, config.prune);
+        let mut prepared = engine.prepare(snapshot, None).await?;
+        tell(&prepared, reporter);
+        let applied = engine.carry_out(&mut prepared, Patience::UntilGone, reporter).await?;
+        let mut problems = prepared.problems.clone();
+        for problem in applied.problems {
+            reporter.report(Report::Problem(problem.clone()));
+            problems.push(problem);
+        }
+        reporter.report(Report::Synced {
+            revision: prepared.revision.clone(),
+            counts: applied.counts,
+            problems: problems.len(),
+            elapsed: started.elapsed(),
+        });
+        let failed: BTreeSet<&ObjectKey> = problems.iter().filter_map(|problem| problem.object.as_ref()).collect();
+        let deadline = started + timeout;
+        let unhealthy = wait(&engine, &prepared, &failed, deadline, reporter).await?;
+        for problem in &unhealthy {
+            reporter.report(Report::Problem(problem.clone()));
+        }
+        problems.extend(unhealthy);
+        Ok(Outcome {
+            revision: prepared.revision,
+            counts: applied.counts,
+            problems,
+        })
+    };
+    shutdown.run_until_cancelled(work).await.unwrap_or(Err(Error::Stopped))
+}
+
+/// Reports what was found out before anything is written.
+fn tell(prepared: &Prepared, reporter: &dyn Reporter) {
+    for text in &prepared.notices {
+        reporter.report(Report::Notice { text: text.clone() });
+    }
+    for problem in &prepared.problems {
+        reporter.report(Report::Problem(problem.clone()));
+    }
+    for step in prepared.plan.steps.iter().filter(|step| step.action == Action::Keep) {
+        reporter.report(Report::Kept {
+            object: step.key.clone(),
+            reason: step.reasons.join("; "),
+        });
+    }
+}
+
+/// Waits until every intended object is healthy or cannot become so; what is not healthy in the end is a problem.
+async fn wait(
+    engine: &Engine,
+    prepared: &Prepared,
+    failed: &BTreeSet<&ObjectKey>,
+    deadline: Instant,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Problem>, Error> {
+    let mut told: Vec<(ObjectKey, String)> = Vec::new();
+    loop {
+        let live = engine.members(&prepared.kinds).await?;
+        let mut waiting = Vec::new();
+        let mut hopeless = Vec::new();
+        for key in prepared.manifests.objects.keys().filter(|key| !failed.contains(key)) {
+            match live.get(key).map(health::of) {
+                Some(Health::Healthy) => {}
+                Some(Health::Progressing(lacks)) => waiting.push((key.clone(), lacks)),
+                Some(Health::Failed(reason)) => hopeless.push((key.clone(), reason)),
+                None => waiting.push((key.clone(), "it is gone".into())),
+            }
+        }
+        if waiting.is_empty() || Instant::now() >= deadline {
+            let late = waiting
+                .into_iter()
+                .map(|(key, lacks)| (key, format!("not healthy in time: {lacks}")));
+            let places: BTreeMap<&ObjectKey, _> = prepared
+                .manifests
+                .objects
+                .iter()
+                .map(|(key, intended)| (key, intended.place.clone()))
+                .collect();
+            return Ok(hopeless
+                .into_iter()
+                .chain(late)
+                .map(|(key, reason)| Problem {
+                    place: places.get(&key).cloned(),
+                    object: Some(key),
+                    reason,
+                })
+                .collect());
+        }
+        if waiting != told {
+            reporter.report(Report::Waiting {
+                objects: waiting.clone(),
+            });
+            told = waiting;
+        }
+        sleep(HEALTH_POLL).await;
+    }
+}

@@ -1,0 +1,452 @@
+//! The loop that follows a source: waits for news, goes round, tells what happened, and tries again what failed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Local};
+use futures::FutureExt as _;
+use kube::Client;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::apply::Patience;
+use super::config::Config;
+use super::drift::Drift;
+use super::error::Error;
+use super::report::{Action, Counts, ObjectKey, Problem, Report, Reporter};
+use super::schedule::Schedules;
+use super::source::{Snapshot, Source, View, Watch};
+use super::sync::{Engine, Prepared};
+
+/// First and longest pause after a failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// In a directory, deletes wait until nothing changed for this long: a tool may be half way through writing it.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The longest sleep towards a time of the clock, so that a clock that is set is noticed.
+const MAX_SLEEP: Duration = Duration::from_secs(20);
+
+/// How soon to look again at an object that must go before it is made again, should its event get lost.
+const PENDING: Duration = Duration::from_secs(1);
+
+/// How often news may interrupt a round before one is left to finish: a stream of commits must not stop all work.
+const MAX_SUPERSEDED: usize = 3;
+
+/// The reason that [`SETTLE`] gives; not worth a line to a person.
+const SETTLING: &str = "the directory changed a moment ago";
+
+/// Follows the source until told to stop.
+pub(super) async fn run(
+    client: Client,
+    config: Config,
+    reporter: Arc<dyn Reporter>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let schedules = Schedules::parse(&config.schedules)?;
+    let source = Source::open(&config)?;
+    reporter.report(Report::Following {
+        source: source.describe(),
+    });
+    let engine = Engine::new(client.clone(), source.clone(), config.prune);
+    let drift = Drift::new(client, &engine.set.id);
+    let mut follower = Follower {
+        engine,
+        source,
+        reporter,
+        schedules,
+        interval: config.interval,
+        drift,
+        watch: None,
+        fetch: None,
+        last: None,
+        read_again: true,
+        changed_at: None,
+        told: Told::default(),
+        retry: None,
+        backoff: BACKOFF.0,
+        fetch_retry: None,
+        fetch_backoff: BACKOFF.0,
+        next_poll: Instant::now(),
+        looked: Local::now(),
+    };
+    if shutdown.run_until_cancelled(follower.follow().boxed()).await.is_none() {
+        tracing::debug!("the reconciler was told to stop");
+    }
+    Ok(())
+}
+
+/// What was told already, so that a standing problem is told once.
+#[derive(Default)]
+struct Told {
+    problems: BTreeSet<Problem>,
+    kept: BTreeSet<(ObjectKey, String)>,
+    notices: BTreeSet<String>,
+    failure: Option<String>,
+    fetch_failure: Option<String>,
+    revision: Option<String>,
+}
+
+struct Follower {
+    engine: Engine,
+    source: Source,
+    reporter: Arc<dyn Reporter>,
+    schedules: Schedules,
+    interval: Duration,
+    drift: Drift,
+    watch: Option<Watch>,
+    /// A fetch under way.
+    fetch: Option<JoinHandle<Result<(), Error>>>,
+    /// What was last read.
+    last: Option<Snapshot>,
+    /// Whether the next round reads the source, or applies what was last read.
+    read_again: bool,
+    /// When the directory was last seen to differ from what it was before.
+    changed_at: Option<Instant>,
+    told: Told,
+    retry: Option<Instant>,
+    backoff: Duration,
+    fetch_retry: Option<Instant>,
+    fetch_backoff: Duration,
+    /// When to ask a remote, or look at files, though nothing told of news.
+    next_poll: Instant,
+    /// Up to which time of the clock the schedules were looked at.
+    looked: DateTime<Local>,
+}
+
+/// How a round ended.
+enum Round {
+    Done,
+    /// News came before it was done.
+    Superseded,
+}
+
+impl Follower {
+    async fn follow(&mut self) {
+        self.start_fetch();
+        self.plan_poll();
+        let mut superseded = 0;
+        loop {
+            self.renew_watch();
+            match self.round(superseded < MAX_SUPERSEDED).await {
+                Ok(Round::Superseded) => {
+                    superseded += 1;
+                    self.read_again = true;
+                    continue;
+                }
+                Ok(Round::Done) => {}
+                Err(error) => self.failed(&error),
+            }
+            superseded = 0;
+            self.wait().await;
+        }
+    }
+
+    /// One round; news may end it early, for everything it does can be done again.
+    async fn round(&mut self, interruptible: bool) -> Result<Round, Error> {
+        // The watch is taken out so that it can be waited for while the round has the rest.
+        let watch = self.watch.take().filter(|_| self.schedules.is_empty());
+        let result = match watch.as_ref().filter(|_| interruptible) {
+            Some(watch) => tokio::select! {
+                // The round goes first: where both are ready, it is done.
+                biased;
+                result = self.sync() => result.map(|()| Round::Done),
+                () = watch.changed() => Ok(Round::Superseded),
+            },
+            None => self.sync().await.map(|()| Round::Done),
+        };
+        self.watch = watch;
+        result
+    }
+
+    async fn sync(&mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let Some(snapshot) = self.read().await? else {
+            return Ok(());
+        };
+        let defer = self.settling().map(|_| SETTLING.to_owned());
+        let mut prepared = self.engine.prepare(snapshot, defer).await?;
+        self.drift.watch(&prepared.kinds);
+        self.tell(&prepared);
+        let reporter = Arc::clone(&self.reporter);
+        let applied = self
+            .engine
+            .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())
+            .await?;
+        self.retry = None;
+        if !applied.problems.is_empty() || !prepared.plan.problems.is_empty() {
+            self.back_off();
+        } else {
+            self.backoff = BACKOFF.0;
+        }
+        if !applied.pending.is_empty() {
+            self.retry_at(Instant::now() + PENDING);
+        }
+        if let Some(settled) = self.settling() {
+            self.retry_at(settled);
+        }
+        let all: BTreeSet<Problem> = prepared.problems.into_iter().chain(applied.problems).collect();
+        self.summarize(
+            prepared.revision.id().to_owned(),
+            all,
+            applied.counts,
+            prepared.revision,
+            started,
+        );
+        Ok(())
+    }
+
+    /// What to apply; None where nothing was fetched yet.
+    async fn read(&mut self) -> Result<Option<Snapshot>, Error> {
+        if let Some(last) = self.last.as_ref().filter(|_| !self.read_again) {
+            return Ok(Some(last.clone()));
+        }
+        if !self.source.is_fetched() {
+            return Ok(None);
+        }
+        let snapshot = self.source.read(View::Committed).await?;
+        let before = self.last.as_ref().map(|last| last.revision.id());
+        if self.source.is_directory() && before.is_some_and(|before| before != snapshot.revision.id()) {
+            self.changed_at = Some(Instant::now());
+        }
+        self.last = Some(snapshot.clone());
+        self.read_again = false;
+        Ok(Some(snapshot))
+    }
+
+    /// Until when deletes wait, if they do.
+    fn settling(&self) -> Option<Instant> {
+        self.changed_at
+            .map(|changed| changed + SETTLE)
+            .filter(|settled| *settled > Instant::now())
+    }
+
+    /// Reports what is new among what is wrong and what is kept.
+    fn tell(&mut self, prepared: &Prepared) {
+        let notices: BTreeSet<String> = prepared.notices.iter().cloned().collect();
+        for text in notices.difference(&self.told.notices) {
+            self.reporter.report(Report::Notice { text: text.clone() });
+        }
+        self.told.notices = notices;
+        let kept: BTreeSet<(ObjectKey, String)> = prepared
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.action == Action::Keep)
+            .map(|step| (step.key.clone(), step.reasons.join("; ")))
+            .filter(|(_, reason)| reason != SETTLING)
+            .collect();
+        for (object, reason) in kept.difference(&self.told.kept) {
+            self.reporter.report(Report::Kept {
+                object: object.clone(),
+                reason: reason.clone(),
+            });
+        }
+        self.told.kept = kept;
+        for problem in &prepared.problems {
+            if !self.told.problems.contains(problem) {
+                self.reporter.report(Report::Problem(problem.clone()));
+            }
+        }
+        self.told.problems.extend(prepared.problems.iter().cloned());
+    }
+
+    fn summarize(
+        &mut self,
+        id: String,
+        problems: BTreeSet<Problem>,
+        counts: Counts,
+        revision: super::report::Revision,
+        started: Instant,
+    ) {
+        for problem in problems.difference(&self.told.problems) {
+            self.reporter.report(Report::Problem(problem.clone()));
+        }
+        let news = self.told.revision.as_ref() != Some(&id)
+            || self.told.failure.is_some()
+            || self.told.problems != problems
+            || counts.changes() > 0;
+        let problem_count = problems.len();
+        self.told.problems = problems;
+        self.told.failure = None;
+        self.told.revision = Some(id);
+        if news {
+            self.reporter.report(Report::Synced {
+                revision,
+                counts,
+                problems: problem_count,
+                elapsed: started.elapsed(),
+            });
+        }
+    }
+
+    /// The whole round failed.
+    fn failed(&mut self, error: &Error) {
+        let reason = error.to_string();
+        self.retry = None;
+        let after = self.back_off();
+        if self.told.failure.as_ref() == Some(&reason) {
+            tracing::debug!(%reason, ?after, "still failing");
+        } else {
+            self.reporter.report(Report::Retrying {
+                reason: reason.clone(),
+                after,
+            });
+            self.told.failure = Some(reason);
+        }
+        // A source that went may come back as another directory.
+        self.watch = None;
+        self.read_again |= matches!(error, Error::Source(_)) && self.schedules.is_empty();
+    }
+
+    /// The remote could not be asked; what was fetched before is kept up meanwhile.
+    fn fetch_failed(&mut self, error: &Error) {
+        let reason = error.to_string();
+        let after = self.fetch_backoff;
+        self.fetch_backoff = (after * 2).min(BACKOFF.1);
+        self.fetch_retry = Some(Instant::now() + after);
+        if self.told.fetch_failure.as_ref() != Some(&reason) {
+            self.reporter.report(Report::Retrying {
+                reason: reason.clone(),
+                after,
+            });
+            self.told.fetch_failure = Some(reason);
+        }
+    }
+
+    /// Tries again later, and later still the next time.
+    fn back_off(&mut self) -> Duration {
+        let after = self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        self.retry_at(Instant::now() + after);
+        after
+    }
+
+    fn retry_at(&mut self, at: Instant) {
+        self.retry = Some(self.retry.map_or(at, |known| known.min(at)));
+    }
+
+    fn renew_watch(&mut self) {
+        if !self.schedules.is_empty() || self.watch.as_ref().is_some_and(|watch| !watch.is_stale()) {
+            return;
+        }
+        self.watch = None;
+        match self.source.watch() {
+            Ok(watch) => self.watch = watch,
+            Err(error) => {
+                let text = format!("{error}; changes are seen every {} s", self.interval.as_secs());
+                if self.told.notices.insert(text.clone()) && self.last.is_some() {
+                    self.reporter.report(Report::Notice { text });
+                }
+            }
+        }
+    }
+
+    fn start_fetch(&mut self) {
+        if self.source.is_remote() && self.fetch.is_none() {
+            let source = self.source.clone();
+            self.fetch = Some(tokio::spawn(async move { source.refresh().await }));
+        }
+    }
+
+    /// Sets when to look for news next although nothing tells of any.
+    fn plan_poll(&mut self) {
+        let pause = match self.schedules.is_empty() {
+            true => self.interval,
+            false => self.schedules.next(&Local::now()).unwrap_or(MAX_SLEEP).min(MAX_SLEEP),
+        };
+        self.next_poll = Instant::now() + pause;
+    }
+
+    /// Whether it is time to look for news.
+    fn is_due(&mut self) -> bool {
+        let (since, now) = (self.looked, Local::now());
+        self.looked = now;
+        self.schedules.is_empty() || self.schedules.is_due(&since, &now)
+    }
+
+    /// Waits for anything that calls for a round.
+    async fn wait(&mut self) {
+        loop {
+            let wake = tokio::select! {
+                () = changed(self.watch.as_ref()) => Wake::Files,
+                () = self.drift.woken() => Wake::Drift,
+                () = at(self.retry) => Wake::Retry,
+                () = at(self.fetch_retry) => Wake::RetryFetch,
+                () = sleep_until(self.next_poll) => Wake::Poll,
+                result = fetched(&mut self.fetch) => Wake::Fetched(result),
+            };
+            let follows_files = self.schedules.is_empty();
+            match wake {
+                Wake::Files => {
+                    self.read_again = true;
+                    return;
+                }
+                Wake::Drift => {
+                    self.read_again |= follows_files;
+                    return;
+                }
+                Wake::Retry => {
+                    self.retry = None;
+                    self.read_again |= follows_files;
+                    return;
+                }
+                Wake::RetryFetch => {
+                    self.fetch_retry = None;
+                    self.start_fetch();
+                }
+                Wake::Poll => {
+                    let due = self.is_due();
+                    self.plan_poll();
+                    if due && self.source.is_remote() {
+                        self.start_fetch();
+                    } else if due {
+                        self.read_again = true;
+                        return;
+                    }
+                }
+                Wake::Fetched(Ok(())) => {
+                    self.fetch_backoff = BACKOFF.0;
+                    self.told.fetch_failure = None;
+                    self.read_again = true;
+                    return;
+                }
+                Wake::Fetched(Err(error)) => self.fetch_failed(&error),
+            }
+        }
+    }
+}
+
+enum Wake {
+    Files,
+    Drift,
+    Retry,
+    RetryFetch,
+    Poll,
+    Fetched(Result<(), Error>),
+}
+
+async fn changed(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn fetched(fetch: &mut Option<JoinHandle<Result<(), Error>>>) -> Result<(), Error> {
+    let Some(running) = fetch else {
+        return std::future::pending().await;
+    };
+    let result = running.await;
+    *fetch = None;
+    result.unwrap_or_else(|error| Err(Error::Source(format!("the fetch ended early: {error}"))))
+}

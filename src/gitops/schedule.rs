@@ -1,0 +1,107 @@
+//! Cron expressions: when to sync next. Pure: the time comes in as an argument.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone};
+use cron::Schedule;
+
+use super::error::Error;
+
+/// Several cron expressions; whichever comes first counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Schedules(Vec<Schedule>);
+
+impl Schedules {
+    /// Reads expressions of six fields (second, minute, hour, day of month, month, day of week), or seven with a year.
+    pub fn parse(expressions: &[String]) -> Result<Self, Error> {
+        expressions
+            .iter()
+            .map(|expression| {
+                Schedule::from_str(expression).map_err(|error| {
+                    let fields = expression.split_whitespace().count();
+                    let hint = match fields {
+                        5 => format!("; it has five fields and needs the seconds first: \"0 {expression}\""),
+                        _ => "; it needs six fields: second minute hour day-of-month month day-of-week".to_owned(),
+                    };
+                    let reason = error.to_string();
+                    let reason = reason.lines().next().unwrap_or("not a cron expression");
+                    Error::Config(format!("--schedule {expression:?}: {reason}{hint}"))
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How long from `now` until the next time of any; None where none will ever come.
+    pub fn next<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<Duration> {
+        self.0
+            .iter()
+            .filter_map(|schedule| schedule.after(now).next())
+            .filter_map(|next| next.signed_duration_since(now.clone()).to_std().ok())
+            .min()
+    }
+
+    /// Whether a time of any lies after `since` and not after `now`.
+    pub fn is_due<Z: TimeZone>(&self, since: &DateTime<Z>, now: &DateTime<Z>) -> bool {
+        self.0
+            .iter()
+            .any(|schedule| schedule.after(since).next().is_some_and(|next| next <= *now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+
+    #[test]
+    fn the_earliest_comes_next() {
+        let schedules = Schedules::parse(&["0 */5 * * * *".to_owned(), "30 2 * * * *".to_owned()]).expect("valid");
+        for (now, seconds) in [("10:00:00", 150), ("10:02:30", 150), ("10:05:00", 300), ("10:59:59", 1)] {
+            let now: DateTime<Utc> = format!("2024-03-01T{now}Z").parse().expect("a time");
+            assert_eq!(schedules.next(&now), Some(Duration::from_secs(seconds)), "{now}");
+        }
+    }
+
+    #[test]
+    fn what_lies_between_two_looks_is_due_once() {
+        let schedules = Schedules::parse(&["0 * * * * *".to_owned()]).expect("valid");
+        let time = |text: &str| -> DateTime<Utc> { format!("2024-03-01T{text}Z").parse().expect("a time") };
+        for (since, now, due) in [
+            ("10:00:00", "10:00:59", false),
+            ("10:00:59", "10:01:00", true),
+            ("10:01:00", "10:01:01", false),
+            ("10:00:30", "12:00:00", true),
+            ("12:00:00", "10:00:00", false),
+        ] {
+            assert_eq!(schedules.is_due(&time(since), &time(now)), due, "{since} to {now}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (expression, part) in [
+            ("*/5 * * * *", "needs the seconds first"),
+            ("hello", "six fields"),
+            ("99 * * * * *", "99"),
+        ] {
+            let error = Schedules::parse(&[expression.to_owned()])
+                .expect_err(expression)
+                .to_string();
+            assert!(error.contains(part) && error.contains(expression), "{error}");
+        }
+        assert!(Schedules::parse(&[]).expect("none").is_empty());
+    }
+
+    #[test]
+    fn a_year_that_is_over_never_comes() {
+        let schedules = Schedules::parse(&["0 0 0 1 1 * 2001".to_owned()]).expect("valid");
+        assert_eq!(schedules.next(&Utc::now()), None);
+    }
+}

@@ -1,0 +1,462 @@
+//! One round: read, plan, and perhaps apply. Keeps between rounds only what saves requests or tells drift from news.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
+use kube::Client;
+use serde_json::Value;
+
+use super::apply::{Applied, Applier, Patience};
+use super::applyset::{ApplySet, Inventory, MemberKind, Members, PART_OF};
+use super::diff::without_noise;
+use super::error::Error;
+use super::kinds::{Kinds, Resource};
+use super::manifests::{self, Intended, Manifests};
+use super::plan::{self, Owned, Plan, World, labelled};
+use super::predict::{Prediction, Predictor};
+use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
+use super::requests::Requests;
+use super::source::{Snapshot, Source};
+
+/// Requests under way at once while looking.
+const CONCURRENCY: usize = 16;
+
+/// What goes round.
+pub(super) struct Engine {
+    pub client: Client,
+    pub requests: Requests,
+    pub source: Source,
+    pub set: ApplySet,
+    pub prune: bool,
+    /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
+    settled: HashMap<ObjectKey, (u64, u64)>,
+    /// Objects that were told to go so that they can be made again, with the cause and the reasons.
+    replacing: HashMap<ObjectKey, (Cause, Vec<String>)>,
+}
+
+/// A plan and all that belongs to it.
+pub(super) struct Prepared {
+    pub revision: Revision,
+    pub manifests: Manifests,
+    pub plan: Plan,
+    /// Everything wrong so far, in the order of files and lines.
+    pub problems: Vec<Problem>,
+    pub notices: Vec<String>,
+    /// Kinds of which members are watched.
+    pub kinds: Vec<Resource>,
+    inventory: Inventory,
+    upcoming: BTreeSet<String>,
+    /// Kinds of members that could not be looked at.
+    unseen: BTreeSet<MemberKind>,
+}
+
+/// What the cluster has of interest.
+#[derive(Default)]
+struct Look {
+    owned: BTreeMap<ObjectKey, Owned>,
+    live: BTreeMap<ObjectKey, Value>,
+}
+
+impl Engine {
+    pub fn new(client: Client, source: Source, prune: bool) -> Self {
+        Self {
+            requests: Requests::new(client.clone()),
+            client,
+            set: ApplySet::of(&source.identity()),
+            source,
+            prune,
+            settled: HashMap::new(),
+            replacing: HashMap::new(),
+        }
+    }
+
+    /// Reads the cluster and decides. `defer_prune` says why deletes wait, if they do.
+    pub async fn prepare(&mut self, snapshot: Snapshot, defer_prune: Option<String>) -> Result<Prepared, Error> {
+        let complete = snapshot.complete();
+        let Snapshot {
+            files,
+            revision,
+            problems: unread,
+            mut notices,
+        } = snapshot;
+        let parsed = manifests::parse(&files);
+        drop(files);
+        let inventory = Inventory::load(&self.client, &self.set).await?;
+        let known = inventory.members.kinds().map(|kind| kind.api_version.as_str());
+        let asked = parsed.api_versions().into_iter().chain(known).chain(["v1"]);
+        let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
+        let kinds = Kinds::discover(&self.client, &asked).await?;
+        let manifests = manifests::resolve(parsed, &kinds);
+
+        let mut unseen = BTreeSet::new();
+        let watched = kinds_of_interest(&manifests, &inventory.members, &kinds, &mut unseen, &mut notices);
+        let look = self.look(&manifests, &watched, &mut unseen, &mut notices).await?;
+        if manifests.is_empty() && manifests.unreadable.is_empty() {
+            notices.push("the source holds no object at all".into());
+        }
+        let upcoming = upcoming_namespaces(&manifests, &look.live);
+        let predictions = self.predict(&manifests, &look.live, &upcoming).await?;
+        let occupied = self.occupied(&manifests, &look.owned, &kinds).await?;
+        let no_prune = no_prune(self.prune, complete, defer_prune);
+        let mut plan = plan::plan(&World {
+            manifests: &manifests,
+            set: &self.set,
+            owned: &look.owned,
+            live: &look.live,
+            predictions: &predictions,
+            settled: &|intended| self.is_settled(intended),
+            members: &inventory.members,
+            occupied: &occupied,
+            no_prune,
+        });
+        self.remember(&mut plan);
+        let mut problems: Vec<Problem> = [unread, manifests.problems.clone(), plan.problems.clone()].concat();
+        problems.sort();
+        Ok(Prepared {
+            revision,
+            manifests,
+            plan,
+            problems,
+            notices,
+            kinds: watched,
+            inventory,
+            upcoming,
+            unseen,
+        })
+    }
+
+    /// Carries a plan out. The inventory is written before the first object, so that a crash leaves nothing unknown.
+    pub async fn carry_out(
+        &mut self,
+        prepared: &mut Prepared,
+        patience: Patience,
+        reporter: &dyn Reporter,
+    ) -> Result<Applied, Error> {
+        let wanted = self.members_after(prepared, &BTreeSet::new());
+        if !wanted.is_empty() {
+            let before = wanted.with(&prepared.inventory.members);
+            prepared.inventory.store(&self.client, &self.set, &before).await?;
+        }
+        let applier = Applier {
+            requests: &self.requests,
+            set: &self.set,
+            reporter,
+            upcoming: &prepared.upcoming,
+            patience,
+        };
+        let applied = applier.carry_out(&prepared.plan).await?;
+        for (key, value) in &applied.written {
+            if let Some(intended) = prepared.manifests.objects.get(key) {
+                let manifest = hash(&labelled(intended, &self.set));
+                self.settled.insert(key.clone(), (manifest, fingerprint(value)));
+            }
+            self.replacing.remove(key);
+        }
+        for step in &prepared.plan.steps {
+            if applied.pending.contains(&step.key) && step.action == Action::Replace {
+                self.replacing
+                    .entry(step.key.clone())
+                    .or_insert_with(|| (step.cause.clone(), step.reasons.clone()));
+            }
+        }
+        let after = self.members_after(prepared, &applied.deleted);
+        if !(after.is_empty() && prepared.inventory.members.is_empty()) {
+            prepared.inventory.store(&self.client, &self.set, &after).await?;
+        }
+        Ok(applied)
+    }
+
+    /// The live objects of these kinds that are owned.
+    pub async fn members(&self, kinds: &[Resource]) -> Result<BTreeMap<ObjectKey, Value>, Error> {
+        let mut found = BTreeMap::new();
+        for resource in kinds {
+            let members = self.requests.members(resource, &self.set.id).await;
+            let members = members.map_err(|error| Error::api(format!("listing {}", resource.api.plural), error))?;
+            found.extend(members.into_iter().map(|value| (key_of(resource, &value), value)));
+        }
+        Ok(found)
+    }
+
+    /// Lists what is owned and gets what is intended and not owned yet.
+    async fn look(
+        &self,
+        manifests: &Manifests,
+        kinds: &[Resource],
+        unseen: &mut BTreeSet<MemberKind>,
+        notices: &mut Vec<String>,
+    ) -> Result<Look, Error> {
+        let mut look = Look::default();
+        for resource in kinds {
+            let members = self.requests.members(resource, &self.set.id).await;
+            let members = match members {
+                Ok(members) => members,
+                Err(error @ kube::Error::Api(_)) => {
+                    let reason = super::error::reason(&error);
+                    notices.push(format!("{} cannot be listed: {reason}", resource.api.plural));
+                    unseen.insert(MemberKind {
+                        api_version: resource.api.api_version.clone(),
+                        kind: resource.api.kind.clone(),
+                    });
+                    continue;
+                }
+                Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
+            };
+            for value in members {
+                let key = key_of(resource, &value);
+                look.live.insert(key.clone(), value.clone());
+                let resource = resource.clone();
+                look.owned.insert(key, Owned { value, resource });
+            }
+        }
+        let missing: Vec<&Intended> = manifests
+            .objects
+            .values()
+            .filter(|intended| !look.live.contains_key(&intended.key))
+            .collect();
+        let gets = missing.into_iter().map(|intended| {
+            async move {
+                let key = &intended.key;
+                let found = self
+                    .requests
+                    .get(&intended.resource, key.namespace.as_deref(), &key.name)
+                    .await;
+                match found {
+                    Ok(object) => Ok((key.clone(), object)),
+                    // What cannot be read is tried all the same; the API server then says what is wrong.
+                    Err(kube::Error::Api(_)) => Ok((key.clone(), None)),
+                    Err(error) => Err(Error::api(format!("reading {key}"), error)),
+                }
+            }
+            .boxed()
+        });
+        let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect()).try_collect().await?;
+        look.live
+            .extend(found.into_iter().filter_map(|(key, object)| Some((key, object?))));
+        Ok(look)
+    }
+
+    async fn predict(
+        &self,
+        manifests: &Manifests,
+        live: &BTreeMap<ObjectKey, Value>,
+        upcoming: &BTreeSet<String>,
+    ) -> Result<BTreeMap<ObjectKey, Prediction>, Error> {
+        let predictor = Predictor {
+            requests: &self.requests,
+            set: &self.set,
+            upcoming,
+        };
+        let predictor = &predictor;
+        let asked = manifests.objects.values().map(|intended| {
+            async move {
+                let manifest = labelled(intended, &self.set);
+                let live = live.get(&intended.key);
+                let known = live.map(|live| (hash(&manifest), fingerprint(live)));
+                let prediction = match known.is_some() && self.settled.get(&intended.key).copied() == known {
+                    true => Prediction::Same,
+                    false => predictor.predict(intended, &manifest, live).await?,
+                };
+                Ok((intended.key.clone(), prediction))
+            }
+            .boxed()
+        });
+        side_by_side(asked.collect()).try_collect().await
+    }
+
+    fn is_settled(&self, intended: &Intended) -> bool {
+        self.settled
+            .get(&intended.key)
+            .is_some_and(|(manifest, _)| *manifest == hash(&labelled(intended, &self.set)))
+    }
+
+    /// Remembers what was found as intended and forgets what is not intended any more.
+    fn remember(&mut self, plan: &mut Plan) {
+        let applied: BTreeSet<&ObjectKey> = plan
+            .steps
+            .iter()
+            .filter(|step| step.manifest.is_some())
+            .map(|step| &step.key)
+            .collect();
+        self.settled.retain(|key, _| applied.contains(key));
+        self.replacing.retain(|key, _| applied.contains(key));
+        for step in &mut plan.steps {
+            // The second half of a replacement that an earlier round began.
+            if let Some((cause, reasons)) = self.replacing.get(&step.key).filter(|_| step.action == Action::Create) {
+                step.action = Action::Replace;
+                step.cause = cause.clone();
+                step.reasons.clone_from(reasons);
+            }
+            if let (Action::Unchanged, Some(manifest), Some(live)) = (step.action, &step.manifest, &step.live) {
+                self.settled
+                    .insert(step.key.clone(), (hash(manifest), fingerprint(live)));
+            }
+        }
+    }
+
+    /// The first object of others in each namespace that may be deleted.
+    async fn occupied(
+        &self,
+        manifests: &Manifests,
+        owned: &BTreeMap<ObjectKey, Owned>,
+        kinds: &Kinds,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut occupied = BTreeMap::new();
+        let leaving: Vec<&ObjectKey> = owned
+            .keys()
+            .filter(|key| key.kind == "Namespace" && key.group.is_empty() && !manifests.objects.contains_key(key))
+            .collect();
+        let inside: Vec<&Resource> = kinds.namespaced().collect();
+        for namespace in leaving {
+            for resource in inside.iter().copied() {
+                let objects = match self.requests.list(resource, Some(&namespace.name), None).await {
+                    Ok(objects) => objects,
+                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
+                    Err(error @ kube::Error::Api(_)) => {
+                        let reason = format!(
+                            "{} that cannot be listed ({})",
+                            resource.api.plural,
+                            super::error::reason(&error)
+                        );
+                        occupied.insert(namespace.name.clone(), reason);
+                        break;
+                    }
+                    Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
+                };
+                if let Some(other) = objects.iter().find(|object| self.is_others(resource, object)) {
+                    occupied.insert(namespace.name.clone(), key_of(resource, other).to_string());
+                    break;
+                }
+            }
+        }
+        Ok(occupied)
+    }
+
+    /// Whether an object is somebody's: not ours, not made by the cluster itself for every namespace, not derived.
+    fn is_others(&self, resource: &Resource, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let by_the_cluster = match (
+            resource.api.kind.as_str(),
+            metadata["name"].as_str().unwrap_or_default(),
+        ) {
+            ("Event" | "Endpoints" | "EndpointSlice" | "Lease", _) => true,
+            ("ServiceAccount", "default") | ("ConfigMap", "kube-root-ca.crt") => true,
+            ("Secret", _) => object["type"] == "kubernetes.io/service-account-token",
+            _ => false,
+        };
+        let derived = metadata["ownerReferences"]
+            .as_array()
+            .is_some_and(|owners| !owners.is_empty());
+        metadata["labels"][PART_OF] != self.set.id.as_str() && !by_the_cluster && !derived
+    }
+
+    /// The members once the plan is carried out but for what failed.
+    fn members_after(&self, prepared: &Prepared, deleted: &BTreeSet<ObjectKey>) -> Members {
+        let Prepared {
+            manifests,
+            plan,
+            inventory,
+            unseen,
+            ..
+        } = prepared;
+        let known = &inventory.members;
+        // Kinds that could not be looked at keep their members, and refused objects stay what they were.
+        let mut members = known.of_kinds(|kind| unseen.contains(kind));
+        for (key, intended) in manifests.objects.iter().filter(|(key, _)| known.contains(key)) {
+            members.insert(&intended.resource.api.api_version, key, &intended.place.path);
+        }
+        for step in plan.steps.iter().filter(|step| !deleted.contains(&step.key)) {
+            let file = match manifests.objects.get(&step.key) {
+                Some(intended) => intended.place.path.as_str(),
+                None => known.file(&step.key).unwrap_or_default(),
+            };
+            members.insert(&step.resource.api.api_version, &step.key, file);
+        }
+        members
+    }
+}
+
+/// Runs requests a few at a time. They come boxed and collected, or the compiler cannot see that they may move
+/// between threads.
+fn side_by_side<T: Send>(
+    requests: Vec<BoxFuture<'_, Result<T, Error>>>,
+) -> impl Stream<Item = Result<T, Error>> + Send {
+    stream::iter(requests).buffered(CONCURRENCY)
+}
+
+fn no_prune(prune: bool, complete: bool, defer: Option<String>) -> Option<String> {
+    if !prune {
+        return Some("--no-prune".into());
+    }
+    if !complete {
+        return Some("not everything in the source could be read, so nothing is deleted".into());
+    }
+    defer
+}
+
+/// Kinds that have or will have members; members of kinds that are not served any more cannot be looked at.
+fn kinds_of_interest(
+    manifests: &Manifests,
+    members: &Members,
+    kinds: &Kinds,
+    unseen: &mut BTreeSet<MemberKind>,
+    notices: &mut Vec<String>,
+) -> Vec<Resource> {
+    let mut found: BTreeMap<(String, String), Resource> = BTreeMap::new();
+    for intended in manifests.objects.values() {
+        let api = &intended.resource.api;
+        found
+            .entry((api.group.clone(), api.kind.clone()))
+            .or_insert_with(|| intended.resource.clone());
+    }
+    for member in members.kinds() {
+        match kinds.find(&member.api_version, &member.kind) {
+            Ok(resource) => {
+                found
+                    .entry((resource.api.group.clone(), resource.api.kind.clone()))
+                    .or_insert_with(|| resource.clone());
+            }
+            Err(reason) => {
+                notices.push(format!("objects of kind {} stay as they are: {reason}", member.kind));
+                unseen.insert(member.clone());
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Namespaces of the source that do not exist yet, or are on their way out and will be made again.
+fn upcoming_namespaces(manifests: &Manifests, live: &BTreeMap<ObjectKey, Value>) -> BTreeSet<String> {
+    manifests
+        .objects
+        .keys()
+        .filter(|key| key.kind == "Namespace" && key.group.is_empty())
+        .filter(|key| {
+            live.get(key)
+                .is_none_or(|namespace| namespace["metadata"].get("deletionTimestamp").is_some())
+        })
+        .map(|key| key.name.clone())
+        .collect()
+}
+
+fn key_of(resource: &Resource, object: &Value) -> ObjectKey {
+    ObjectKey {
+        group: resource.api.group.clone(),
+        kind: resource.api.kind.clone(),
+        namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
+        name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Of an object's content, without status and what changes with every write.
+pub(super) fn fingerprint(object: &Value) -> u64 {
+    hash(&without_noise(object))
+}
+
+fn hash(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
+}
