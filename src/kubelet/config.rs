@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ impl Config {
     /// Where the data directory cannot be written.
     pub fn settled(mut self) -> io::Result<Self> {
         fs::create_dir_all(self.pods_dir())?;
+        // Secrets lie below it; Docker mounts their directories one by one and does not walk through this one.
+        fs::set_permissions(self.pods_dir(), fs::Permissions::from_mode(0o700))?;
         // Docker takes only absolute paths.
         self.data_dir = self.data_dir.canonicalize()?;
         if self.cluster.is_empty() {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Client;
+use tokio::sync::Mutex;
 
 use super::Config;
 use super::docker::{DockerError, Engine};
@@ -40,6 +41,8 @@ pub struct Context {
     pub allocatable: BTreeMap<String, Quantity>,
     /// Bytes of memory of the node.
     pub memory_bytes: i64,
+    /// Held while the sandbox image is loaded.
+    pub loading_pause: Mutex<()>,
     /// Cleared when a negative oom_score_adj was refused: it needs a right that some hosts do not grant.
     pub may_lower_oom_score: AtomicBool,
 }
@@ -62,7 +65,11 @@ impl Context {
         let Some(name) = &self.config.pause_image else {
             let name = Engine::pause_image_name();
             if self.images.present(&name).await?.is_none() {
-                self.engine.load_pause_image().await?;
+                // Many pods may start at once on a node that has never run one.
+                let _one_loads = self.loading_pause.lock().await;
+                if self.images.present(&name).await?.is_none() {
+                    self.engine.load_pause_image().await?;
+                }
             }
             return Ok(name);
         };

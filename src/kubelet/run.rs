@@ -112,6 +112,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             labels: labels::node(&config),
             allocatable: node::allocatable(&config, &machine),
             memory_bytes: machine.memory_bytes,
+            loading_pause: tokio::sync::Mutex::default(),
             may_lower_oom_score: true.into(),
             config,
             client,

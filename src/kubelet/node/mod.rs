@@ -78,6 +78,8 @@ pub struct Learnt {
     docker_version: Option<String>,
     pressure: Pressure,
     at: Option<Instant>,
+    /// Whether Docker told its part and has not been away since.
+    from_docker: bool,
 }
 
 impl Keeper {
@@ -200,7 +202,8 @@ impl Keeper {
                 Err(_elapsed) => Err("Docker does not answer".into()),
             },
         };
-        if self.learnt.at.is_none_or(|at| at.elapsed() >= LEARN) {
+        let back = answered.is_ok() && !self.learnt.from_docker;
+        if back || self.learnt.at.is_none_or(|at| at.elapsed() >= LEARN) {
             self.learn(docker.as_ref().ok().filter(|_| answered.is_ok())).await;
         }
         object::status(object::Facts {
@@ -222,6 +225,7 @@ impl Keeper {
     async fn learn(&mut self, engine: Option<&Arc<Engine>>) {
         self.learnt.pressure = self.machine.pressure(&self.config.data_dir).await;
         self.learnt.at = Some(Instant::now());
+        self.learnt.from_docker = false;
         let Some(engine) = engine else { return };
         match (engine.images().await, engine.info().await) {
             (Ok(mut images), Ok(info)) => {
@@ -229,6 +233,7 @@ impl Keeper {
                 images.truncate(MAX_IMAGES);
                 self.learnt.images = images;
                 self.learnt.docker_version = Some(info.version);
+                self.learnt.from_docker = true;
             }
             (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "Docker did not tell its images"),
         }
