@@ -3,6 +3,7 @@
 mod bad_input;
 mod container;
 mod dry_run;
+mod example;
 mod follow;
 mod killed;
 mod lifecycle;
