@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -111,9 +110,12 @@ impl Applier<'_> {
     }
 
     async fn stage(&self, steps: &[Step], applied: &mut Applied) -> Result<(), Error> {
-        let mut results = stream::iter(steps)
-            .map(|step| async move { (step, self.step(step).await) })
-            .buffer_unordered(CONCURRENCY);
+        // Boxed and collected, or the compiler cannot see that the futures may move between threads.
+        let writes: Vec<_> = steps
+            .iter()
+            .map(|step| async move { (step, self.step(step).await) }.boxed())
+            .collect();
+        let mut results = stream::iter(writes).buffer_unordered(CONCURRENCY);
         while let Some((step, result)) = results.next().await {
             match result {
                 Ok(None) => applied.counts.add(step.action),

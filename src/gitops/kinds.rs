@@ -1,6 +1,6 @@
 //! Which kinds the target cluster serves, asked of the cluster itself. Only the API groups that are named are asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use kube::core::ApiResource;
@@ -42,13 +42,10 @@ impl Kinds {
     ///
     /// # Errors
     /// Where the cluster does not answer at all.
-    pub async fn discover(client: &Client, api_versions: impl IntoIterator<Item = &str>) -> Result<Self, Error> {
+    pub async fn discover(client: &Client, api_versions: &BTreeSet<String>) -> Result<Self, Error> {
         let mut kinds = Self::default();
         let mut missing = false;
         for api_version in api_versions {
-            if kinds.versions.contains_key(api_version) {
-                continue;
-            }
             let found = match ask(client, api_version).await {
                 Ok(found) => Ok(found),
                 Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -58,7 +55,7 @@ impl Kinds {
                 Err(error @ kube::Error::Api(_)) => Err(reason(&error)),
                 Err(error) => return Err(Error::api("asking the API server which kinds it serves", error)),
             };
-            kinds.versions.insert(api_version.to_owned(), found);
+            kinds.versions.insert(api_version.clone(), found);
         }
         if missing {
             kinds.served = served(client).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
+use futures::FutureExt as _;
 use kube::Client;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -71,7 +72,7 @@ pub(super) async fn run(
         next_poll: Instant::now(),
         looked: Local::now(),
     };
-    if shutdown.run_until_cancelled(follower.follow()).await.is_none() {
+    if shutdown.run_until_cancelled(follower.follow().boxed()).await.is_none() {
         tracing::debug!("the reconciler was told to stop");
     }
     Ok(())

@@ -4,7 +4,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
 use serde_json::Value;
 
@@ -85,11 +86,9 @@ impl Engine {
         drop(files);
         let inventory = Inventory::load(&self.client, &self.set).await?;
         let known = inventory.members.kinds().map(|kind| kind.api_version.as_str());
-        let kinds = Kinds::discover(
-            &self.client,
-            parsed.api_versions().into_iter().chain(known).chain(["v1"]),
-        )
-        .await?;
+        let asked = parsed.api_versions().into_iter().chain(known).chain(["v1"]);
+        let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
+        let kinds = Kinds::discover(&self.client, &asked).await?;
         let manifests = manifests::resolve(parsed, &kinds);
 
         let mut unseen = BTreeSet::new();
@@ -217,8 +216,8 @@ impl Engine {
             .values()
             .filter(|intended| !look.live.contains_key(&intended.key))
             .collect();
-        let found: Vec<(ObjectKey, Option<Value>)> = stream::iter(missing)
-            .map(|intended| async move {
+        let gets = missing.into_iter().map(|intended| {
+            async move {
                 let key = &intended.key;
                 let found = self
                     .requests
@@ -230,10 +229,10 @@ impl Engine {
                     Err(kube::Error::Api(_)) => Ok((key.clone(), None)),
                     Err(error) => Err(Error::api(format!("reading {key}"), error)),
                 }
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+            }
+            .boxed()
+        });
+        let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect()).try_collect().await?;
         look.live
             .extend(found.into_iter().filter_map(|(key, object)| Some((key, object?))));
         Ok(look)
@@ -251,8 +250,8 @@ impl Engine {
             upcoming,
         };
         let predictor = &predictor;
-        stream::iter(manifests.objects.values())
-            .map(|intended| async move {
+        let asked = manifests.objects.values().map(|intended| {
+            async move {
                 let manifest = labelled(intended, &self.set);
                 let live = live.get(&intended.key);
                 let known = live.map(|live| (hash(&manifest), fingerprint(live)));
@@ -261,10 +260,10 @@ impl Engine {
                     false => predictor.predict(intended, &manifest, live).await?,
                 };
                 Ok((intended.key.clone(), prediction))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await
+            }
+            .boxed()
+        });
+        side_by_side(asked.collect()).try_collect().await
     }
 
     fn is_settled(&self, intended: &Intended) -> bool {
@@ -305,11 +304,13 @@ impl Engine {
         kinds: &Kinds,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut occupied = BTreeMap::new();
-        let leaving = owned
+        let leaving: Vec<&ObjectKey> = owned
             .keys()
-            .filter(|key| key.kind == "Namespace" && key.group.is_empty() && !manifests.objects.contains_key(key));
+            .filter(|key| key.kind == "Namespace" && key.group.is_empty() && !manifests.objects.contains_key(key))
+            .collect();
+        let inside: Vec<&Resource> = kinds.namespaced().collect();
         for namespace in leaving {
-            for resource in kinds.namespaced() {
+            for resource in inside.iter().copied() {
                 let objects = match self.requests.list(resource, Some(&namespace.name), None).await {
                     Ok(objects) => objects,
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
@@ -375,6 +376,14 @@ impl Engine {
         }
         members
     }
+}
+
+/// Runs requests a few at a time. They come boxed and collected, or the compiler cannot see that they may move
+/// between threads.
+fn side_by_side<T: Send>(
+    requests: Vec<BoxFuture<'_, Result<T, Error>>>,
+) -> impl Stream<Item = Result<T, Error>> + Send {
+    stream::iter(requests).buffered(CONCURRENCY)
 }
 
 fn no_prune(prune: bool, complete: bool, defer: Option<String>) -> Option<String> {
