@@ -9,9 +9,13 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::loose::{self, Loose};
+use super::protobuf::{self, ProtobufError};
 
 /// The longest body read; Kubernetes' own limit, well above what etcd takes as one value (1.5 MB).
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// What the text of a 415 names.
+const ACCEPTED: &str = "application/json, application/yaml";
 
 /// The notation of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub enum Notation {
     Json,
     /// YAML, one document.
     Yaml,
+    /// Kubernetes' protobuf, of the few types that are read in it.
+    Protobuf,
 }
 
 /// The media type of a body without its parameters, lower case; empty where none is named.
@@ -39,7 +45,8 @@ pub fn notation(headers: &HeaderMap) -> Result<Notation, ApiError> {
     match media_type(headers).as_str() {
         "" | "application/json" => Ok(Notation::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Notation::Yaml),
-        _ => Err(ApiError::UnsupportedMediaType("application/json, application/yaml")),
+        "application/vnd.kubernetes.protobuf" => Ok(Notation::Protobuf),
+        _ => Err(ApiError::UnsupportedMediaType(ACCEPTED.to_owned())),
     }
 }
 
@@ -74,6 +81,18 @@ pub fn parse(bytes: &[u8], notation: Notation) -> Result<Loose, ApiError> {
             .map_err(|reason| ApiError::BadRequest(format!("the body is not valid JSON: {reason}"))),
         Notation::Yaml => loose::from_yaml(bytes)
             .map_err(|reason| ApiError::BadRequest(format!("the body is not valid YAML: {reason}"))),
+        Notation::Protobuf => match protobuf::read(bytes) {
+            Ok(value) => Ok(Loose {
+                value,
+                repeated: Vec::new(),
+            }),
+            Err(ProtobufError::OtherType(kind)) => {
+                Err(ApiError::UnsupportedMediaType(format!("{ACCEPTED} (for {kind})")))
+            }
+            Err(ProtobufError::Damaged(reason)) => Err(ApiError::BadRequest(format!(
+                "the body is not valid protobuf: {reason}"
+            ))),
+        },
     }
 }
 

@@ -95,7 +95,7 @@ pub enum ApiError {
     NotAcceptable,
     /// The body's media type is not understood.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
-    UnsupportedMediaType(&'static str),
+    UnsupportedMediaType(String),
     /// The body is too long.
     #[error("the request body is larger than the {0} bytes that are accepted")]
     TooLarge(usize),

@@ -21,6 +21,7 @@ mod openapi;
 mod patching;
 pub mod pki;
 mod priority;
+mod protobuf;
 mod record;
 mod registry;
 mod request;

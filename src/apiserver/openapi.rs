@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::discovery::group_versions;
 use super::error::ApiError;
+use super::negotiate::accepted;
 use super::respond;
 use crate::object::schema;
 
@@ -68,6 +69,9 @@ static V3: LazyLock<Vec<Document>> = LazyLock::new(|| {
 static V2_JSON: LazyLock<Document> =
     LazyLock::new(|| Document::new(String::new(), Bytes::from(schema::v2().to_string())));
 
+static V2_PROTOBUF: LazyLock<Document> =
+    LazyLock::new(|| Document::new(String::new(), Bytes::from(schema::v2_protobuf())));
+
 /// `/openapi/v3`: which documents there are.
 ///
 /// # Errors
@@ -96,10 +100,18 @@ pub fn v3(headers: &HeaderMap, segments: &[&str]) -> Result<Response, ApiError> 
     Ok(document.answer(headers, "application/json"))
 }
 
-/// `/openapi/v2`.
+/// `/openapi/v2`: protobuf for clients that ask for it (older `kubectl` reads nothing else), else JSON.
 ///
 /// # Errors
 /// 406.
 pub fn v2(headers: &HeaderMap) -> Result<Response, ApiError> {
-    Ok(V2_JSON.answer(headers, "application/json"))
+    for clause in accepted(headers) {
+        if clause.media == schema::V2_PROTOBUF_ACCEPT || clause.media == schema::V2_PROTOBUF_TYPE {
+            return Ok(V2_PROTOBUF.answer(headers, schema::V2_PROTOBUF_TYPE));
+        }
+        if clause.takes_json() {
+            return Ok(V2_JSON.answer(headers, "application/json"));
+        }
+    }
+    Err(ApiError::NotAcceptable)
 }

@@ -35,7 +35,8 @@ fn type_of(headers: &HeaderMap) -> Result<Type, ApiError> {
         "application/apply-patch+yaml" => Ok(Type::Apply),
         _ => Err(ApiError::UnsupportedMediaType(
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-             application/apply-patch+yaml",
+             application/apply-patch+yaml"
+                .to_owned(),
         )),
     }
 }

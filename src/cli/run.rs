@@ -126,21 +126,29 @@ async fn dry_run(
 }
 
 /// An API server over what an idle data directory holds, as a copy in memory. With etcd nothing is copied, and nothing
-/// but dry runs is asked.
+/// but dry runs is asked; an etcd that no cluster has used yet is stood in for by a new cluster in memory.
 async fn without_writing(args: &RunArgs, data: &DataDir) -> Result<ApiServer> {
-    let in_memory = args.serving.etcd.is_empty();
-    let store: Arc<dyn Store> = if in_memory {
-        let path = data.store();
-        Arc::new(
-            tokio::task::spawn_blocking(move || Embedded::open_copy(&path))
-                .await
-                .context("opening the store")??,
-        )
-    } else {
-        serve::open_store(data, &args.serving.etcd).await?
+    let etcd = &args.serving.etcd;
+    let used = match etcd.as_slice() {
+        [] => None,
+        _ => Some(serve::open_store(data, etcd).await?),
+    };
+    let used = match used {
+        Some(store) if serve::is_new(store.as_ref()).await? => None,
+        other => other,
+    };
+    let bootstrap = used.is_none();
+    let store: Arc<dyn Store> = match used {
+        Some(store) => store,
+        None if etcd.is_empty() => {
+            let path = data.store();
+            let copy = tokio::task::spawn_blocking(move || Embedded::open_copy(&path)).await;
+            Arc::new(copy.context("opening the store")??)
+        }
+        None => Arc::new(Embedded::in_memory()?),
     };
     let config = apiserver::Config {
-        bootstrap: in_memory,
+        bootstrap,
         ..apiserver::Config::new(store)
     };
     Ok(ApiServer::start(config).await?)

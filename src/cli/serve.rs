@@ -14,7 +14,7 @@ use super::supervise::Supervisor;
 use crate::apiserver::pki::{self, Pki, Subject};
 use crate::apiserver::{self, ApiServer, User};
 use crate::controllers;
-use crate::store::{Embedded, Etcd, Store};
+use crate::store::{Embedded, Etcd, ListOptions, Store};
 
 /// An API server that listens.
 pub struct Serving {
@@ -43,6 +43,15 @@ pub async fn open_store(data: &DataDir, etcd: &[String]) -> Result<Arc<dyn Store
         .await
         .context("opening the store")??;
     Ok(Arc::new(store))
+}
+
+/// Whether no cluster has kept its state here yet: each begins with its namespaces.
+pub async fn is_new(store: &dyn Store) -> Result<bool> {
+    let one = ListOptions {
+        limit: 1,
+        ..ListOptions::default()
+    };
+    Ok(store.list("/registry/namespaces/", one).await?.items.is_empty())
 }
 
 /// Where state lies, for a person.

@@ -1,8 +1,10 @@
 //! Carries out what was decided. Reads again before it writes, and writes only over what it read.
 
+use std::time::Duration;
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::json;
@@ -17,7 +19,7 @@ pub(super) const LEASES: &str = "kube-node-lease";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// This node has been silent for too long.
-    Silence { node: String },
+    Silence { node: String, grace: Duration },
     /// This node's taints do not fit its conditions.
     Taint { node: String },
     /// A taint drives this pod out.
@@ -32,43 +34,55 @@ impl Action {
     /// What it is about: two actions about the same thing never run at once.
     pub(super) fn about(&self) -> String {
         match self {
-            Self::Silence { node } | Self::Taint { node } => node.clone(),
+            Self::Silence { node, .. } | Self::Taint { node } => node.clone(),
             Self::Evict { pod } | Self::Orphan { pod } | Self::Collect { pod } => pod.uid.to_string(),
         }
     }
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is done, or turned out to be needless.
+    Done,
+    /// This node lives; only its signs of life had not arrived.
+    Alive(String),
 }
 
 /// Does it. What turns out to be needless or gone is done.
 ///
 /// # Errors
 /// Where the API fails, or what was read has changed before it was written: decided on again later.
-pub(super) async fn carry_out(client: &Client, action: Action) -> Result<(), kube::Error> {
+pub(super) async fn carry_out(client: &Client, action: Action) -> Result<Outcome, kube::Error> {
     let result = match action {
-        Action::Silence { node } => silence(client, &node).await,
+        Action::Silence { node, grace } => match silence(client, &node, grace).await {
+            Ok(true) => return Ok(Outcome::Alive(node)),
+            other => other.map(drop),
+        },
         Action::Taint { node } => taint(client, &node).await,
         Action::Evict { pod } => evict(client, &pod).await,
         Action::Orphan { pod } => orphan(client, &pod).await,
         Action::Collect { pod } => delete(client, &pod, Some(0)).await,
     };
     match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other,
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Outcome::Done),
+        other => other.map(|()| Outcome::Done),
     }
 }
 
-async fn silence(client: &Client, name: &str) -> Result<(), kube::Error> {
+/// Makes the node's conditions unknown, unless its lease says that it is alive, which is told.
+async fn silence(client: &Client, name: &str, grace: Duration) -> Result<bool, kube::Error> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
     let now = Timestamp::now();
     let lease = leases.get_opt(name).await?.and_then(|lease| lease.spec?.renew_time);
-    let grace = i64::try_from(node_lifecycle::GRACE.as_secs()).unwrap_or(i64::MAX);
-    if lease.is_some_and(|renewed| now.as_second() - renewed.0.as_second() < grace) {
-        // It is alive; only the watch was late.
-        return Ok(());
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    if lease.is_some_and(|renewed| now.duration_since(renewed.0) < grace) {
+        return Ok(true);
     }
     let nodes: Api<Node> = Api::all(client.clone());
     let node = nodes.get(name).await?;
     let Some(conditions) = node_lifecycle::unknown_conditions(&node, now) else {
-        return Ok(());
+        return Ok(false);
     };
     let patch = json!({
         "metadata": {"resourceVersion": node.metadata.resource_version},
@@ -80,7 +94,7 @@ async fn silence(client: &Client, name: &str) -> Result<(), kube::Error> {
     tracing::warn!(node = name, "the kubelet stopped renewing its lease");
     let message = format!("Node {name} status is now: NodeNotReady");
     event::tell(client, node_reference(name), "node-controller", "NodeNotReady", message).await;
-    Ok(())
+    Ok(false)
 }
 
 async fn taint(client: &Client, name: &str) -> Result<(), kube::Error> {

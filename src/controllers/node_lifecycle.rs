@@ -30,8 +30,8 @@ const CORDONED: &str = "node.kubernetes.io/unschedulable";
 const KUBELETS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 /// When the node will have been silent for too long; `None` where that is known already.
-pub fn silence_due(view: &NodeView) -> Option<Instant> {
-    (condition(&view.node, "Ready") != Some("Unknown")).then(|| view.seen + GRACE)
+pub fn silence_due(view: &NodeView, grace: Duration) -> Option<Instant> {
+    (condition(&view.node, "Ready") != Some("Unknown")).then(|| view.seen + grace)
 }
 
 /// The node's conditions with everything that only its kubelet could know made unknown; `None` where they are so.

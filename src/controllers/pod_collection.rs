@@ -21,8 +21,8 @@ pub struct Collected<'a> {
 }
 
 /// What to collect now.
-pub fn collect(world: &World, now: Instant, kept: usize) -> Collected<'_> {
-    let long_missing = world.missing_nodes().filter(|(_, since)| *since + QUARANTINE <= now);
+pub fn collect(world: &World, now: Instant, quarantine: Duration, kept: usize) -> Collected<'_> {
+    let long_missing = world.missing_nodes().filter(|(_, since)| *since + quarantine <= now);
     let surplus = world.finished().len().saturating_sub(kept);
     Collected {
         orphans: long_missing.flat_map(|(node, _)| world.pods_on(node)).collect(),
@@ -36,10 +36,10 @@ pub fn collect(world: &World, now: Instant, kept: usize) -> Collected<'_> {
 }
 
 /// When there will be more to collect, as long as nothing else happens.
-pub fn next_due(world: &World, now: Instant) -> Option<Instant> {
+pub fn next_due(world: &World, now: Instant, quarantine: Duration) -> Option<Instant> {
     world
         .missing_nodes()
-        .map(|(_, since)| since + QUARANTINE)
+        .map(|(_, since)| since + quarantine)
         .filter(|due| *due > now)
         .min()
 }
@@ -84,12 +84,12 @@ mod tests {
         ] {
             world.pod_changed(pod, start);
         }
-        let early = collect(&world, start, 1);
+        let early = collect(&world, start, QUARANTINE, 1);
         assert!(early.orphans.is_empty(), "the node may still come");
         assert_eq!(names(&early.never_placed), ["given-up"]);
         assert_eq!(names(&early.finished), ["old", "older"]);
-        assert_eq!(next_due(&world, start), Some(start + QUARANTINE));
-        let late = collect(&world, start + QUARANTINE, 3);
+        assert_eq!(next_due(&world, start, QUARANTINE), Some(start + QUARANTINE));
+        let late = collect(&world, start + QUARANTINE, QUARANTINE, 3);
         assert_eq!(names(&late.orphans), ["lost"]);
         assert!(late.finished.is_empty());
     }

@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::act::{self, Action};
+use super::act::{self, Action, Outcome};
 use super::world::{PodView, Uid, World, strip};
 use super::{eviction, namespaces, node_lifecycle, pod_collection};
 
@@ -30,12 +30,18 @@ const MOST_IN_FLIGHT: usize = 8;
 pub struct Config {
     /// How many finished pods are kept.
     pub finished_pods_kept: usize,
+    /// How long a node may be silent before it counts as lost.
+    pub node_grace: Duration,
+    /// How long a node must have been missing before its pods go.
+    pub orphan_quarantine: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             finished_pods_kept: pod_collection::FINISHED_KEPT,
+            node_grace: node_lifecycle::GRACE,
+            orphan_quarantine: pod_collection::QUARANTINE,
         }
     }
 }
@@ -128,7 +134,7 @@ struct Tidier {
     config: Config,
     world: World,
     listed: Listed,
-    tasks: JoinSet<(String, Result<(), kube::Error>)>,
+    tasks: JoinSet<(String, Result<Outcome, kube::Error>)>,
     /// What actions under way are about.
     busy: HashSet<String>,
     /// What actions failed about, and when they may be tried again.
@@ -156,7 +162,7 @@ impl Tidier {
             return;
         }
         self.not_before.retain(|_, due| *due > now);
-        let (actions, due) = decisions(&self.world, self.config.finished_pods_kept, now, wall);
+        let (actions, due) = decisions(&self.world, &self.config, now, wall);
         let retry = self.not_before.values().min().copied();
         self.due = [due, retry].into_iter().flatten().min();
         for action in actions {
@@ -170,11 +176,15 @@ impl Tidier {
         }
     }
 
-    fn done(&mut self, (about, result): (String, Result<(), kube::Error>)) {
+    fn done(&mut self, (about, result): (String, Result<Outcome, kube::Error>)) {
         self.busy.remove(&about);
         // What was done shows in the watches a moment later; until then it would be decided on again.
         let pause = match result {
-            Ok(()) => PAUSE * 2,
+            Ok(Outcome::Done) => PAUSE * 2,
+            Ok(Outcome::Alive(node)) => {
+                self.world.node_lives(&node, Instant::now());
+                PAUSE * 2
+            }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::debug!(about, error, "a chore failed and is tried again");
@@ -236,14 +246,17 @@ impl Tidier {
 }
 
 /// Everything to do now, and when there will be more to do as long as nothing else happens.
-fn decisions(world: &World, kept: usize, now: Instant, wall: Timestamp) -> (Vec<Action>, Option<Instant>) {
+fn decisions(world: &World, config: &Config, now: Instant, wall: Timestamp) -> (Vec<Action>, Option<Instant>) {
     let mut actions = Vec::new();
-    let mut due = pod_collection::next_due(world, now);
+    let mut due = pod_collection::next_due(world, now, config.orphan_quarantine);
     let mut later = |at: Instant| due = Some(due.map_or(at, |due| due.min(at)));
     for view in world.nodes() {
         let name = view.node.metadata.name.clone().unwrap_or_default();
-        match node_lifecycle::silence_due(view) {
-            Some(at) if at <= now => actions.push(Action::Silence { node: name.clone() }),
+        match node_lifecycle::silence_due(view, config.node_grace) {
+            Some(at) if at <= now => actions.push(Action::Silence {
+                node: name.clone(),
+                grace: config.node_grace,
+            }),
             Some(at) => later(at),
             None => {}
         }
@@ -262,7 +275,7 @@ fn decisions(world: &World, kept: usize, now: Instant, wall: Timestamp) -> (Vec<
             }
         }
     }
-    let collected = pod_collection::collect(world, now, kept);
+    let collected = pod_collection::collect(world, now, config.orphan_quarantine, config.finished_pods_kept);
     actions.extend(
         collected
             .orphans

@@ -151,6 +151,13 @@ impl World {
         };
     }
 
+    /// Notes a sign of life that came by another way than the watches.
+    pub fn node_lives(&mut self, name: &str, now: Instant) {
+        if let Some(view) = self.nodes.get_mut(name) {
+            view.seen = now;
+        }
+    }
+
     /// Forgets a node's lease; that alone is no sign of death.
     pub fn lease_gone(&mut self, name: &str) {
         self.leases.remove(name);

@@ -40,8 +40,8 @@ pub struct Context {
     pub allocatable: BTreeMap<String, Quantity>,
     /// Bytes of memory of the node.
     pub memory_bytes: i64,
-    /// Cleared when Docker refused to set oom_score_adj, which needs a right that some hosts do not grant.
-    pub may_set_oom_score: AtomicBool,
+    /// Cleared when a negative oom_score_adj was refused: it needs a right that some hosts do not grant.
+    pub may_lower_oom_score: AtomicBool,
 }
 
 impl Context {

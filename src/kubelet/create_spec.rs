@@ -109,7 +109,7 @@ pub struct Resources {
     /// Bytes; swap is limited to the same, so none can be used.
     pub memory_bytes: i64,
     /// Who is killed first for want of memory.
-    pub oom_score_adj: Option<i64>,
+    pub oom_score_adj: i64,
 }
 
 /// Rights.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -23,8 +24,12 @@ use super::worker::{self, Worker};
 /// How often everything is looked at even if nothing was heard.
 const RELIST: Duration = Duration::from_secs(60);
 
-/// Wait before Docker's event stream is opened again.
+/// Wait before Docker is asked again whether it is back, and how long it may take to say so.
 const RECONNECT: Duration = Duration::from_secs(1);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Docker's events are read from a moment before they are asked for, so that none falls between a list and them.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 
 /// Workers at once: a node's pods and those still going away. More wait for the next relist.
 const MAX_WORKERS: usize = 1024;
@@ -70,23 +75,33 @@ impl Dispatch {
                 () = self.shutdown.cancelled() => break,
                 event = watched.try_next() => match event {
                     Ok(Some(event)) => self.take_pods(event).await,
-                    Ok(None) => tracing::error!("the watch of pods ended"),
+                    Ok(None) => {
+                        tracing::error!("the watch of pods ended, which it never does");
+                        break;
+                    }
                     Err(error) => tracing::warn!(%error, "watching pods; trying again"),
                 },
                 event = next(&mut docker), if docker.is_some() => match event {
                     Some(Ok(event)) => self.take_docker(event),
                     ended => {
-                        let error = ended.and_then(Result::err);
-                        tracing::warn!(?error, "Docker's event stream ended; opening it again");
+                        let error = ended.and_then(Result::err).map(|error| error.to_string());
+                        tracing::warn!(error, "Docker's event stream ended; waiting for Docker to come back");
                         docker = None;
                         reconnect_at = Instant::now() + RECONNECT;
+                        self.node_changed.notify_one();
                     }
                 },
                 () = sleep_until(reconnect_at), if docker.is_none() => {
-                    docker = Some(self.docker_events());
-                    // What happened in between was not heard.
-                    self.context.images.changed();
-                    self.relist().await;
+                    let pinged = tokio::time::timeout(PING_TIMEOUT, self.context.engine.ping()).await;
+                    if matches!(pinged, Ok(Ok(()))) {
+                        tracing::info!("Docker is back");
+                        docker = Some(self.docker_events());
+                        // What happened in between was not heard.
+                        self.context.images.changed();
+                        self.node_changed.notify_one();
+                        self.relist().await;
+                    }
+                    reconnect_at = Instant::now() + RECONNECT;
                 }
                 _ = relist.tick() => self.relist().await,
                 Some(ended) = self.workers.join_next() => self.take_end(ended),
@@ -99,7 +114,9 @@ impl Dispatch {
     }
 
     fn docker_events(&self) -> DockerEvents {
-        self.context.engine.events(self.context.labels.clone()).boxed()
+        let now = Timestamp::now();
+        let since = now.saturating_sub(OVERLAP).unwrap_or(now);
+        self.context.engine.events(self.context.labels.clone(), since).boxed()
     }
 
     async fn take_pods(&mut self, event: watcher::Event<Pod>) {

@@ -29,6 +29,11 @@ pub struct Down {
 /// # Errors
 /// Where Docker does not answer, or something cannot be removed.
 pub async fn down(config: &Config) -> Result<Down, Error> {
+    if !config.data_dir.exists() {
+        // No kubelet ever ran from there.
+        return Ok(Down::default());
+    }
+    let config = &config.clone().settled().map_err(|source| files(config, source))?;
     let engine = Engine::connect(&config.docker_host).await?;
     let node = labels::node(config);
     let found = engine.find(&node).await?;

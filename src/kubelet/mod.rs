@@ -1,4 +1,17 @@
 //! Runs the pods of one node in Docker. Never talks to the API server but through `kube::Client`.
+//!
+//! ```text
+//! API watch ──┐
+//! Docker events ─▶ dispatch ─▶ worker (one a pod): observe ▸ plan ▸ act ─▶ Docker
+//! timers, probes ┘                         └────────▶ status ▸ report ─▶ API
+//! ```
+//!
+//! What wakes a worker carries no news: it looks at Docker and the pod again and plans from what it sees. [`plan`] and
+//! [`status`] are pure; `worker` carries plans out; [`docker`] alone knows the engine's API. Labels on the containers
+//! ([`labels`]) hold whatever a restarted kubelet has to know, so that it adopts what runs and repeats nothing.
+//!
+//! Docker mounts files below [`Config::data_dir`] into the containers. Where the kubelet itself runs in a container,
+//! with Docker's socket mounted, that directory has to be mounted at the same path as on the host.
 
 mod config;
 mod context;

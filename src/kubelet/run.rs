@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::config::DEFAULT_PORT;
 use super::context::Context;
@@ -26,7 +26,7 @@ const CONNECT_MIN: Duration = Duration::from_millis(250);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// How long work under way may take to let go after `shutdown`.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a kubelet cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,10 @@ pub enum Error {
 /// # Errors
 /// Where the log server's address or the data directory cannot be used.
 pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let config = prepared(config)?;
+    let data_dir = config.data_dir.clone();
+    let config = config
+        .settled()
+        .map_err(|source| Error::DataDir { path: data_dir, source })?;
     let listener = listen(&config).await?;
     let port = listener
         .local_addr()
@@ -95,8 +98,10 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         docker: docker_state,
         changed: changed.clone(),
         events: events.clone(),
+        learnt: node::Learnt::default(),
     };
-    let tasks = TaskTracker::new();
+    // Dropping this future drops them too: a kubelet that is gone does nothing more.
+    let mut tasks = JoinSet::new();
     tasks.spawn(poster);
     tasks.spawn(served);
     tasks.spawn(keeper.run(shutdown.clone()));
@@ -107,7 +112,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             labels: labels::node(&config),
             allocatable: node::allocatable(&config, &machine),
             memory_bytes: machine.memory_bytes,
-            may_set_oom_score: true.into(),
+            may_lower_oom_score: true.into(),
             config,
             client,
             engine,
@@ -117,23 +122,11 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         });
         Dispatch::new(context, changed, shutdown.clone()).run().await;
     }
-    tasks.close();
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait()).await.is_err() {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
         tracing::warn!("some of the kubelet's work did not let go in time");
     }
     Ok(())
-}
-
-/// Docker wants absolute paths, and the directory has to exist.
-fn prepared(config: Config) -> Result<Config, Error> {
-    let failed = |source| Error::DataDir {
-        path: config.data_dir.clone(),
-        source,
-    };
-    let pods = config.pods_dir();
-    std::fs::create_dir_all(&pods).map_err(failed)?;
-    let data_dir = config.data_dir.canonicalize().map_err(failed)?;
-    Ok(Config { data_dir, ..config })
 }
 
 /// The port that Kubernetes uses may belong to another kubelet; any other does, for the node publishes it.

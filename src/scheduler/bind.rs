@@ -91,3 +91,34 @@ fn judge(read: Option<&Pod>, wanted: &str) -> Bound {
         None => Bound::Not,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_is_read_decides_what_came_of_a_binding() {
+        let read = |uid: &str, node: Value, deleted: Value| -> Option<Pod> {
+            let metadata = json!({"name": "p", "uid": uid, "deletionTimestamp": deleted});
+            let pod = json!({"metadata": metadata, "spec": {"containers": [], "nodeName": node}});
+            Some(serde_json::from_value(pod).expect("a pod"))
+        };
+        let then = json!("2026-01-02T03:04:05Z");
+        for (name, pod, wanted) in [
+            ("bound", read("u", json!("n"), Value::Null), Bound::On("n".into())),
+            (
+                "bound and going",
+                read("u", json!("n"), then.clone()),
+                Bound::On("n".into()),
+            ),
+            ("not bound", read("u", Value::Null, Value::Null), Bound::Not),
+            ("an empty name is none", read("u", json!(""), Value::Null), Bound::Not),
+            ("never to be bound", read("u", Value::Null, then), Bound::Gone),
+            ("another of its name", read("v", json!("n"), Value::Null), Bound::Gone),
+            ("gone", None, Bound::Gone),
+        ] {
+            assert_eq!(judge(pod.as_ref(), "u"), wanted, "{name}");
+        }
+    }
+}

@@ -216,7 +216,7 @@ fn bad_files() -> Vec<(&'static str, String, Vec<&'static str>)> {
             vec!["tabs.yaml:4:1"],
         ),
         ("laughs.yaml", billion_laughs(), vec!["laughs.yaml"]),
-        ("huge.yaml", huge(), vec!["huge.yaml", "large"]),
+        ("huge.yaml", huge(), vec!["huge.yaml", "at most"]),
         (
             "unserved.yaml",
             "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: w\n".into(),

@@ -69,6 +69,7 @@ struct Followed {
 
 impl Followed {
     fn through_every_change(mut self) {
+        self.settled();
         let created = self.creates();
         let labelled = self.changes_a_label(&created);
         let changed = self.changes_an_image(&labelled);

@@ -55,9 +55,10 @@ fn the_start_says_what_a_person_needs_next() {
     let server = cluster
         .kubectl()
         .ok(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
+    let server = server.trim();
     let kubeconfig = format!("export KUBECONFIG={}", cluster.kubeconfig().display());
     let data = cluster.data_dir().display().to_string();
-    for wanted in ["files", &head[..7], &data, &server, &kubeconfig, "web"] {
+    for wanted in ["files", &head[..7], &data, server, &kubeconfig, "web"] {
         cluster.reconciler().line_with(wanted, CHANGE);
     }
     let mode = std::fs::metadata(cluster.kubeconfig())

@@ -11,27 +11,7 @@ use rand::{Rng, SeedableRng};
 use reconcile::store::{ListOptions, Page, Store, StoreError};
 
 use super::fixture::{Fixture, bytes, keys};
-
-/// Makes each case a test of each store.
-macro_rules! for_every_store {
-    ($($case:ident),* $(,)?) => {
-        mod embedded {
-            use $crate::store::fixture::Fixture;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(Fixture::embedded().await).await;
-            })*
-        }
-        mod etcd {
-            use $crate::store::fixture::Fixture;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(Fixture::etcd().await).await;
-            })*
-        }
-    };
-}
-pub(super) use for_every_store;
+use super::suite::for_every_store;
 
 for_every_store!(
     a_key_lives_through_create_update_and_delete,

@@ -6,4 +6,5 @@ mod etcd;
 pub mod etcd_server;
 mod fixture;
 mod speed;
+mod suite;
 mod watching;

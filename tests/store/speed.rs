@@ -69,6 +69,14 @@ async fn measure(name: &str, fixture: Fixture) {
         memory(),
         peak_memory()
     );
+    let started = Instant::now();
+    let fixture = fixture.reopen().await;
+    let revision = fixture.store.revision().await.unwrap();
+    let took = started.elapsed();
+    println!(
+        "{name}: opened again at revision {revision} in {took:?}, memory {} kB",
+        memory()
+    );
 }
 
 /// Creates a second, by so many writers at once.

@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reconcile::store::{Event, Revision, Store, StoreError, Watched};
 
-use super::contract::for_every_store;
 use super::fixture::{Fixture, Watcher, bytes, show};
+use super::suite::for_every_store;
 
 for_every_store!(
     a_watch_replays_the_past_and_goes_on_live,

@@ -95,7 +95,7 @@ impl Etcd {
             .env_clear()
             .arg("--data-dir")
             .arg(&data)
-            .args(["--name", "test", "--logger", "zap", "--log-level", "warn"])
+            .args(["--name", "test", "--logger", "zap", "--log-level", "error"])
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("test={peer}")]);

@@ -196,8 +196,9 @@ impl Drop for Process {
             self.child.kill().expect("a child can be killed");
             self.child.wait().expect("a killed child ends");
         }
-        if std::thread::panicking() {
-            eprintln!("--- output of {}\n{}", self.command, self.output());
+        let output = self.output();
+        if std::thread::panicking() && !output.is_empty() {
+            eprintln!("--- output of {}\n{output}", self.command);
         }
     }
 }

@@ -57,7 +57,7 @@ fn host_config(spec: &CreateSpec) -> HostConfig {
         cpu_period: positive(resources.cpu_period),
         memory: positive(resources.memory_bytes),
         memory_swap: positive(resources.memory_bytes),
-        oom_score_adj: resources.oom_score_adj,
+        oom_score_adj: Some(resources.oom_score_adj).filter(|score| *score != 0),
         privileged: Some(security.privileged),
         cap_add: some(security.cap_add.clone()),
         cap_drop: some(security.cap_drop.clone()),

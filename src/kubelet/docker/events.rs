@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 
 use super::{DockerError, Engine};
 use crate::kubelet::labels;
@@ -23,10 +24,12 @@ const CONTAINER_ACTIONS: [&str; 3] = ["die", "destroy", "oom"];
 const IMAGE_ACTIONS: [&str; 6] = ["pull", "tag", "untag", "delete", "load", "import"];
 
 impl Engine {
-    /// Events of containers with these labels, and of all images. Ends when Docker goes away.
+    /// Events of containers with these labels, and of all images, from `since` as far as Docker remembers them.
+    /// Ends when Docker goes away.
     pub fn events(
         &self,
         node: BTreeMap<String, String>,
+        since: Timestamp,
     ) -> impl Stream<Item = Result<Event, DockerError>> + Send + use<> {
         let actions = CONTAINER_ACTIONS
             .iter()
@@ -36,7 +39,10 @@ impl Engine {
             ("type".to_owned(), vec!["container".to_owned(), "image".to_owned()]),
             ("event".to_owned(), actions.collect::<Vec<_>>()),
         ]);
-        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let options = EventsOptionsBuilder::new()
+            .filters(&filters)
+            .since(&since.as_second().to_string())
+            .build();
         self.docker.events(Some(options)).filter_map(move |message| {
             let event = match message {
                 Ok(message) => interpret(&message, &node).map(Ok),

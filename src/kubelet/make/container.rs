@@ -37,8 +37,10 @@ pub struct Material<'a> {
     pub sandbox: &'a str,
     /// Where on the host its termination message goes.
     pub message_file: String,
-    /// Bytes of memory of the node; `None` where Docker refuses to set oom_score_adj.
-    pub oom_memory_bytes: Option<i64>,
+    /// Bytes of memory of the node.
+    pub node_memory_bytes: i64,
+    /// Whether the host lets a process be made less likely to be killed for want of memory.
+    pub may_lower_oom_score: bool,
 }
 
 /// The container to create.
@@ -86,7 +88,7 @@ pub fn container(material: Material<'_>) -> Result<CreateSpec, ConfigError> {
             (false, false) => String::new(),
         },
         resources: Resources {
-            oom_score_adj: material.oom_memory_bytes.map(|bytes| oom_score_adj(pod, spec, bytes)),
+            oom_score_adj: oom_score_adj(&material),
             ..limits(resources)?
         },
         security: security(pod_spec.security_context.as_ref(), spec.security_context.as_ref())?,
@@ -194,15 +196,17 @@ fn limits(resources: Option<&ResourceRequirements>) -> Result<Resources, ConfigE
         cpu_quota: quota.unwrap_or(0),
         cpu_period: quota.map_or(0, |_| CPU_PERIOD),
         memory_bytes: amount(true, "memory")?.map_or(0, Quantity::value),
-        oom_score_adj: None,
+        oom_score_adj: 0,
     })
 }
 
 /// Kubernetes' order of who dies first: best effort, then burstable by how much was asked for, then guaranteed.
-fn oom_score_adj(pod: &Pod, spec: &Container, node_bytes: i64) -> i64 {
+fn oom_score_adj(material: &Material<'_>) -> i64 {
+    let Material { pod, spec, .. } = material;
     let qos = pod.status.as_ref().and_then(|status| status.qos_class.as_deref());
     match qos {
-        Some("Guaranteed") => -997,
+        Some("Guaranteed") if material.may_lower_oom_score => -997,
+        Some("Guaranteed") => 0,
         Some("Burstable") => {
             let request = spec
                 .resources
@@ -211,7 +215,7 @@ fn oom_score_adj(pod: &Pod, spec: &Container, node_bytes: i64) -> i64 {
             let bytes = request
                 .and_then(|quantity| quantity.0.parse::<Quantity>().ok())
                 .map_or(0, Quantity::value);
-            let share = i128::from(bytes) * 1000 / i128::from(node_bytes.max(1));
+            let share = i128::from(bytes) * 1000 / i128::from(material.node_memory_bytes.max(1));
             i64::try_from(1000 - share).unwrap_or(2).clamp(3, 999)
         }
         _ => 1000,
@@ -286,7 +290,8 @@ mod tests {
             mounts: Vec::new(),
             sandbox: "s",
             message_file: "/data/m".into(),
-            oom_memory_bytes: Some(1 << 30),
+            node_memory_bytes: 1 << 30,
+            may_lower_oom_score: true,
         })
     }
 

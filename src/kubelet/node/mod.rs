@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 pub use info::{Machine, host_ip};
 
 use super::Config;
-use super::docker::Engine;
+use super::docker::{Engine, ImageSummary};
 use super::events::{Events, Kind};
+use info::Pressure;
 use object::Health;
 
 /// How often the lease is renewed and the node's health looked at.
@@ -31,6 +32,9 @@ const BEAT: Duration = Duration::from_secs(10);
 
 /// How often the status is written even if nothing changed.
 const HEARTBEAT: Duration = Duration::from_secs(300);
+
+/// How often Docker's images and the disk are looked at even if nothing was heard of them.
+const LEARN: Duration = Duration::from_secs(60);
 
 /// Waits between tries while the API server does not answer.
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -63,6 +67,17 @@ pub struct Keeper {
     pub changed: Arc<Notify>,
     /// Where to tell what happens.
     pub events: Events,
+    /// What was last learnt of Docker and the disk.
+    pub learnt: Learnt,
+}
+
+/// What is too dear to ask for at every beat.
+#[derive(Default)]
+pub struct Learnt {
+    images: Vec<ImageSummary>,
+    docker_version: Option<String>,
+    pressure: Pressure,
+    at: Option<Instant>,
 }
 
 impl Keeper {
@@ -99,8 +114,14 @@ impl Keeper {
                         tracing::warn!(%error, "the node's lease could not be renewed");
                     }
                 }
-                () = self.changed.notified() => {}
-                _ = self.docker.changed() => {}
+                () = self.changed.notified() => self.learnt.at = None,
+                changed = self.docker.changed() => {
+                    self.learnt.at = None;
+                    if changed.is_err() {
+                        // The kubelet is ending.
+                        return std::future::pending().await;
+                    }
+                }
             }
             let status = self.status(node.status.as_ref()).await;
             let due = written_at.elapsed() >= HEARTBEAT;
@@ -171,41 +192,46 @@ impl Keeper {
 
     async fn status(&mut self, before: Option<&NodeStatus>) -> NodeStatus {
         let docker = self.docker.borrow_and_update().clone();
-        let health = Health {
-            docker: match &docker {
-                Err(reason) => Err(reason.clone()),
-                Ok(engine) => match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_elapsed) => Err("Docker does not answer".into()),
-                },
+        let answered = match &docker {
+            Err(reason) => Err(reason.clone()),
+            Ok(engine) => match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_elapsed) => Err("Docker does not answer".into()),
             },
-            pressure: self.machine.pressure(&self.config.data_dir).await,
         };
-        let mut images = Vec::new();
-        let mut version = None;
-        if let (Ok(engine), Ok(())) = (&docker, &health.docker) {
-            match (engine.images().await, engine.info().await) {
-                (Ok(found), Ok(info)) => {
-                    images = found;
-                    version = Some(info.version);
-                }
-                (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "Docker did not tell its images"),
-            }
+        if self.learnt.at.is_none_or(|at| at.elapsed() >= LEARN) {
+            self.learn(docker.as_ref().ok().filter(|_| answered.is_ok())).await;
         }
-        images.sort_by_key(|image| std::cmp::Reverse(image.size_bytes));
-        images.truncate(MAX_IMAGES);
         object::status(object::Facts {
             config: &self.config,
             machine: &self.machine,
             host_ip: self.host_ip,
             port: self.port,
-            health: &health,
-            images,
-            docker_version: version,
+            health: &Health {
+                docker: answered,
+                pressure: self.learnt.pressure,
+            },
+            images: self.learnt.images.clone(),
+            docker_version: self.learnt.docker_version.clone(),
             before,
             now: Timestamp::now(),
         })
+    }
+
+    async fn learn(&mut self, engine: Option<&Arc<Engine>>) {
+        self.learnt.pressure = self.machine.pressure(&self.config.data_dir).await;
+        self.learnt.at = Some(Instant::now());
+        let Some(engine) = engine else { return };
+        match (engine.images().await, engine.info().await) {
+            (Ok(mut images), Ok(info)) => {
+                images.sort_by_key(|image| std::cmp::Reverse(image.size_bytes));
+                images.truncate(MAX_IMAGES);
+                self.learnt.images = images;
+                self.learnt.docker_version = Some(info.version);
+            }
+            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "Docker did not tell its images"),
+        }
     }
 }
 

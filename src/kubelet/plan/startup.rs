@@ -105,7 +105,6 @@ pub fn advance(pod: &Pod, observed: &Observed, local: &Local, now: Timestamp, pl
 impl World<'_> {
     /// Stops containers that must not run on as they are; returns whether to wait for that before anything else.
     fn stop_strays(&self, sandbox: Option<&Sandbox>, plan: &mut Plan) -> bool {
-        let seconds = pod::grace_seconds(self.pod);
         let mut waiting = false;
         for container in self.observed.containers.iter().filter(|container| container.running()) {
             let probed = self.local.probed(&container.id);
@@ -124,6 +123,14 @@ impl World<'_> {
             } else {
                 continue;
             };
+            let probe = spec.and_then(|spec| match why {
+                StopReason::Unhealthy => spec.liveness_probe.as_ref(),
+                StopReason::NeverStarted => spec.startup_probe.as_ref(),
+                _ => None,
+            });
+            let own = probe.and_then(|probe| probe.termination_grace_period_seconds);
+            let own = own.and_then(|seconds| u32::try_from(seconds.max(1)).ok());
+            let seconds = own.unwrap_or_else(|| pod::grace_seconds(self.pod));
             teardown::stop(container, seconds, why, self.local, self.now, plan);
         }
         waiting

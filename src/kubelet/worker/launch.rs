@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Container as Spec, Pod};
 use kube::ResourceExt;
-use tokio::time::Instant;
 
-use super::{Error, Outcome, Pace, Worker, files};
+use super::{Error, Worker, files};
 use crate::kubelet::create_spec::{CreateSpec, Mount, MountSource};
 use crate::kubelet::docker::{DockerError, Image};
 use crate::kubelet::events::Kind;
@@ -18,25 +16,11 @@ use crate::kubelet::images;
 use crate::kubelet::make::{self, ConfigError, Material};
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Launch;
-use crate::kubelet::probes::{Answer, Target, hook};
+use crate::kubelet::pod;
 use crate::kubelet::volumes::{self, Prepared};
-use crate::kubelet::{labels, pod};
-
-/// A postStart hook that hangs would keep its container from ever being ready, and unseen.
-const POST_START_LIMIT: Duration = Duration::from_secs(600);
-
-/// What a pull ended with.
-pub(super) struct Pulled {
-    pod: Arc<Pod>,
-    container: String,
-    attempt: u32,
-    image: String,
-    took: Duration,
-    result: Result<(), DockerError>,
-}
 
 /// How far a launch got.
-enum Step {
+pub(super) enum Step {
     /// Created and ready to start.
     Created { id: String, spec: Box<CreateSpec> },
     /// Its image has to be pulled first.
@@ -48,8 +32,8 @@ enum Step {
 }
 
 /// What all launches of one round share.
-struct Round<'a> {
-    pod: &'a Arc<Pod>,
+pub(super) struct Round<'a> {
+    pub(super) pod: &'a Arc<Pod>,
     volumes: BTreeMap<String, Prepared>,
     sandbox: String,
 }
@@ -108,7 +92,7 @@ impl Worker {
                 *step = self.make(&round, launch, &ips).await;
             }
         }
-        self.finish(&round, launches, steps).await
+        self.finish(&round, launches, steps, &ips).await
     }
 
     /// `None` where that failed and is to be tried later.
@@ -199,7 +183,7 @@ impl Worker {
                 format!("the pod has no container {}", launch.container),
             );
         };
-        let image = match self.image(spec, launch).await {
+        let image = match self.image(spec).await {
             Ok(image) => image,
             Err(step) => return step,
         };
@@ -219,14 +203,14 @@ impl Worker {
     }
 
     /// The image if it is there and may be used as it is.
-    async fn image(&self, spec: &Spec, launch: &Launch) -> Result<Image, Step> {
+    async fn image(&self, spec: &Spec) -> Result<Image, Step> {
         let reference = spec.image.as_deref().unwrap_or_default();
         if !images::is_valid_reference(reference) {
             let reason = "couldn't parse image name: invalid reference format";
             let message = format!("Failed to apply default image tag {reference:?}: {reason}");
             return Err(failed("InvalidImageName", message));
         }
-        let pulled = self.pulled.contains(&(launch.container.clone(), launch.attempt));
+        let pulled = self.pulled.contains(&(spec.name.clone(), reference.to_owned()));
         let policy = spec.image_pull_policy.as_deref();
         if policy == Some("Always") && !pulled {
             return Err(Step::Pull);
@@ -276,7 +260,6 @@ impl Worker {
             let hosts = files::hosts(&context.config, &self.uid).to_string_lossy().into_owned();
             add(&mut mounts, hosts, "/etc/hosts");
         }
-        let may_set = context.may_set_oom_score.load(Ordering::Relaxed);
         let material = Material {
             config: &context.config,
             pod: round.pod,
@@ -287,222 +270,10 @@ impl Worker {
             mounts,
             sandbox: &round.sandbox,
             message_file,
-            oom_memory_bytes: may_set.then_some(context.memory_bytes),
+            node_memory_bytes: context.memory_bytes,
+            may_lower_oom_score: context.may_lower_oom_score.load(Ordering::Relaxed),
         };
         make::container(material).map(Some)
-    }
-
-    /// Starts what was created, pulls what is missing, remembers what failed.
-    async fn finish(&mut self, round: &Round<'_>, launches: Vec<Launch>, steps: Vec<Step>) -> Result<(), Error> {
-        let mut starting = Vec::new();
-        for (launch, step) in launches.into_iter().zip(steps) {
-            let Some(spec) = pod::container(round.pod, &launch.container) else {
-                continue;
-            };
-            match step {
-                Step::Created { id, spec: made } => starting.push((launch, spec, id, made)),
-                Step::Pull => self.pull(round.pod, spec, &launch),
-                Step::NeedsAddress => {
-                    let message = "the sandbox has no address".to_owned();
-                    self.hold(spec, "CreateContainerConfigError", message, Pace::SOON);
-                }
-                Step::Failed { reason, message } => {
-                    let told = match reason {
-                        "InvalidImageName" => "InspectFailed",
-                        "ErrImageNeverPull" => reason,
-                        _ => "Failed",
-                    };
-                    let text = if told == "Failed" {
-                        format!("Error: {message}")
-                    } else {
-                        message.clone()
-                    };
-                    self.context
-                        .events
-                        .pod(round.pod, Some(&spec.name), Kind::Warning, told, text);
-                    self.hold(spec, reason, message, Pace::SOON);
-                }
-            }
-        }
-        let started = join_all(starting.iter().map(|(_, _, id, made)| self.start_created(id, made))).await;
-        for ((launch, spec, _, _), result) in starting.iter().zip(started) {
-            self.started(round.pod, spec, launch, result)?;
-        }
-        Ok(())
-    }
-
-    /// Starts a created container; returns the id of the one that runs.
-    async fn start_created(&self, id: &str, spec: &CreateSpec) -> Result<String, DockerError> {
-        let engine = &self.context.engine;
-        match engine.start(id).await {
-            Err(DockerError::Refused(message)) if message.contains("oom_score_adj") => {
-                self.context.may_set_oom_score.store(false, Ordering::Relaxed);
-                engine.remove(id).await?;
-                let mut spec = spec.clone();
-                spec.resources.oom_score_adj = None;
-                let id = engine.create(&spec).await?;
-                engine.start(&id).await.map(|()| id)
-            }
-            result => result.map(|()| id.to_owned()),
-        }
-    }
-
-    fn started(
-        &mut self,
-        pod: &Arc<Pod>,
-        spec: &Spec,
-        launch: &Launch,
-        result: Result<String, DockerError>,
-    ) -> Result<(), Error> {
-        let events = &self.context.events;
-        let image = spec.image.as_deref().unwrap_or_default();
-        if !self.pulled.remove(&(launch.container.clone(), launch.attempt)) {
-            let message = format!("Container image {image:?} already present on machine");
-            events.pod(pod, Some(&spec.name), Kind::Normal, "Pulled", message);
-        }
-        self.local.holds.remove(&spec.name);
-        events.pod(
-            pod,
-            Some(&spec.name),
-            Kind::Normal,
-            "Created",
-            format!("Created container {}", spec.name),
-        );
-        match result {
-            Ok(id) => {
-                events.pod(
-                    pod,
-                    Some(&spec.name),
-                    Kind::Normal,
-                    "Started",
-                    format!("Started container {}", spec.name),
-                );
-                self.run_post_start(pod, spec, id);
-                Ok(())
-            }
-            Err(error @ DockerError::Unavailable(_)) => Err(error.into()),
-            Err(error) => {
-                let message = format!("Error: failed to start container {:?}: {error}", spec.name);
-                events.pod(pod, Some(&spec.name), Kind::Warning, "Failed", message);
-                Ok(())
-            }
-        }
-    }
-
-    fn run_post_start(&mut self, pod: &Arc<Pod>, spec: &Spec, id: String) {
-        let Some(handler) = spec
-            .lifecycle
-            .as_ref()
-            .and_then(|lifecycle| lifecycle.post_start.clone())
-        else {
-            return;
-        };
-        self.local.hooks.push(id.clone());
-        let (context, pod, spec) = (self.context.clone(), pod.clone(), spec.clone());
-        self.background.spawn(async move {
-            let sandbox_ip = context.host_ip.to_string();
-            let target = Target {
-                engine: &context.engine,
-                id: &id,
-                spec: Some(&spec),
-                pod_ip: &sandbox_ip,
-            };
-            if let Answer::Failure(reason) = hook(&target, &handler, POST_START_LIMIT).await {
-                let message = format!("PostStartHook failed: {reason}");
-                context
-                    .events
-                    .pod(&pod, Some(&spec.name), Kind::Warning, "FailedPostStartHook", message);
-                let grace = Duration::from_secs(pod::grace_seconds(&pod).into());
-                if let Err(error) = context.engine.stop(&id, grace).await {
-                    tracing::warn!(%error, container = spec.name, "a container whose hook failed could not be stopped");
-                }
-            }
-            Outcome::Hooked(id)
-        });
-    }
-
-    fn pull(&mut self, pod: &Arc<Pod>, spec: &Spec, launch: &Launch) {
-        let image = spec.image.clone().unwrap_or_default();
-        self.context.events.pod(
-            pod,
-            Some(&spec.name),
-            Kind::Normal,
-            "Pulling",
-            format!("Pulling image {image:?}"),
-        );
-        let before = self.local.holds.get(&spec.name).cloned();
-        let mut hold = super::next_hold(before.as_ref(), "", String::new(), Pace::PULL, labels::spec_hash(spec));
-        if let Some(before) = before {
-            (hold.reason, hold.message, hold.since) = (before.reason, before.message, before.since);
-            hold.failures = before.failures;
-        } else {
-            hold.failures = 0;
-        }
-        hold.retry_at = None;
-        self.local.holds.insert(spec.name.clone(), hold);
-        let (context, pod) = (self.context.clone(), pod.clone());
-        let (container, attempt) = (launch.container.clone(), launch.attempt);
-        self.background.spawn(async move {
-            let begun = Instant::now();
-            let result = super::super::pull_secrets::pull(&context, &pod, &image).await;
-            Outcome::Pulled(Pulled {
-                pod,
-                container,
-                attempt,
-                image,
-                took: begun.elapsed(),
-                result,
-            })
-        });
-    }
-
-    pub(super) fn take_pull(&mut self, pulled: Pulled) {
-        let Pulled {
-            pod,
-            container,
-            attempt,
-            image,
-            took,
-            result,
-        } = pulled;
-        let Some(spec) = pod::container(&pod, &container) else {
-            return;
-        };
-        let events = &self.context.events;
-        match result {
-            Ok(()) => {
-                let message = format!("Successfully pulled image {image:?} in {}ms", took.as_millis());
-                events.pod(&pod, Some(&container), Kind::Normal, "Pulled", message);
-                self.local.holds.remove(&container);
-                self.pulled.insert((container, attempt));
-            }
-            Err(error) => {
-                let message = format!("Failed to pull image {image:?}: {error}");
-                events.pod(&pod, Some(&container), Kind::Warning, "Failed", message.clone());
-                events.pod(
-                    &pod,
-                    Some(&container),
-                    Kind::Warning,
-                    "Failed",
-                    "Error: ErrImagePull".to_owned(),
-                );
-                events.pod(
-                    &pod,
-                    Some(&container),
-                    Kind::Normal,
-                    "BackOff",
-                    format!("Back-off pulling image {image:?}"),
-                );
-                events.pod(
-                    &pod,
-                    Some(&container),
-                    Kind::Warning,
-                    "Failed",
-                    "Error: ImagePullBackOff".to_owned(),
-                );
-                self.hold(spec, "ErrImagePull", message, Pace::PULL);
-            }
-        }
     }
 }
 

@@ -18,6 +18,8 @@ const MAX_LOG_LINES: u64 = 80;
 impl Worker {
     /// Puts the messages of ended containers where the status looks for them.
     pub(super) async fn read_messages(&mut self, observed: &mut Observed, sources: &BTreeMap<String, MessageSource>) {
+        self.messages
+            .retain(|id, _| observed.containers.iter().any(|container| container.id == *id));
         for container in &mut observed.containers {
             let State::Exited(exit) = &mut container.state else {
                 continue;

@@ -1,19 +1,22 @@
 //! Keeps one pod as it should be: looks, plans, acts, looks again. One task a pod; nothing here is shared but the context.
 
 mod files;
+mod goodbye;
+mod hold;
 mod launch;
 mod message;
+mod pull;
 mod report;
+mod started;
 mod stop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Preconditions};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,8 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::docker::DockerError;
 use super::events::Kind;
-use super::labels;
-use super::local::{Hold, Local};
+use super::local::Local;
 use super::observed::Observed;
 use super::plan::{Action, Desired, Plan, plan};
 use super::pod;
@@ -33,9 +35,6 @@ use super::status::{self, status};
 use super::volumes;
 pub use files::{remove as remove_files, uids as file_owners};
 use report::Report;
-
-/// How often volumes that follow the API are read again.
-const REFRESH_VOLUMES: Duration = Duration::from_secs(30);
 
 /// Waits after something that should have worked did not: Docker or the API server is away.
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -55,17 +54,17 @@ pub struct Worker {
     background: JoinSet<Outcome>,
     /// Termination messages already read, by container id; an ended container's does not change.
     messages: BTreeMap<String, Option<String>>,
-    /// Images pulled for a start that has not happened yet, by container and attempt.
-    pulled: BTreeSet<(String, u32)>,
-    /// Back-offs already told of, by container and attempt.
-    told: BTreeSet<(String, u32)>,
+    /// Images pulled for a start that has not happened yet: container and image.
+    pulled: BTreeSet<(String, String)>,
+    /// The attempt of each container whose back-off was told of last.
+    told: BTreeMap<String, u32>,
     refresh_at: Instant,
 }
 
 /// What work in the background ended with.
 enum Outcome {
     /// A pull for a container.
-    Pulled(launch::Pulled),
+    Pulled(pull::Pulled),
     /// The stop of the container with this id.
     Stopped(String),
     /// The postStart hook of the container with this id.
@@ -96,6 +95,7 @@ pub(super) enum Error {
 impl Worker {
     /// A worker for the pod with this uid.
     pub fn new(context: Arc<Context>, uid: String, wake: Arc<Notify>) -> Self {
+        let refresh_at = Instant::now() + context.config.refresh_volumes;
         Self {
             context,
             uid,
@@ -106,8 +106,8 @@ impl Worker {
             background: JoinSet::new(),
             messages: BTreeMap::new(),
             pulled: BTreeSet::new(),
-            told: BTreeSet::new(),
-            refresh_at: Instant::now() + REFRESH_VOLUMES,
+            told: BTreeMap::new(),
+            refresh_at,
         }
     }
 
@@ -264,62 +264,6 @@ impl Worker {
         ))
     }
 
-    /// When time alone changes the status: a fresh pull failure turns into a back-off.
-    fn status_changes_at(&self) -> Option<Timestamp> {
-        let now = Timestamp::now();
-        let changes = self.local.holds.values().filter(|hold| hold.reason == "ErrImagePull");
-        let at = changes.filter_map(|hold| hold.since.checked_add(status::FRESH_FAILURE).ok());
-        at.filter(|at| *at > now).min()
-    }
-
-    /// The last status, then no containers, then no API object: nobody sees a deleted pod's container run.
-    async fn finish_deletion(&mut self, pod: &Arc<Pod>, observed: &Observed) -> Result<(), Error> {
-        let last = self.status(pod, observed, Timestamp::now());
-        if let Some(report) = &self.report {
-            report.publish(last.clone());
-            report.publish_now(last).await?;
-        }
-        let containers = observed.containers.iter().map(|container| &container.id);
-        let sandboxes = observed.sandboxes.iter().map(|sandbox| &sandbox.id);
-        let removals = containers.chain(sandboxes).map(|id| self.context.engine.remove(id));
-        futures::future::try_join_all(removals).await?;
-        let namespace = pod.namespace().unwrap_or_default();
-        let api = Api::<Pod>::namespaced(self.context.client.clone(), &namespace);
-        let parameters = DeleteParams {
-            grace_period_seconds: Some(0),
-            preconditions: Some(Preconditions {
-                uid: pod.uid(),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        match api.delete(&pod.name_any(), &parameters).await {
-            Ok(_) => Ok(()),
-            // Gone already, or its name belongs to another pod by now.
-            Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn forget(&mut self) -> Result<(), Error> {
-        self.background.shutdown().await;
-        let mut labels = self.context.labels.clone();
-        labels.insert(labels::POD_UID.to_owned(), self.uid.clone());
-        self.context.engine.remove_volumes(&labels).await?;
-        files::remove(&self.context.config, &self.uid)
-            .await
-            .map_err(Error::Files)?;
-        self.context.pods.forget(&self.uid);
-        Ok(())
-    }
-
-    /// A hold is about a container's spec as it was; a changed spec is tried at once.
-    fn drop_stale_holds(&mut self, pod: &Pod) {
-        self.local
-            .holds
-            .retain(|name, hold| pod::container(pod, name).is_some_and(|spec| labels::spec_hash(spec) == hold.hash));
-    }
-
     /// Keeps files of volumes like the objects they are made from.
     async fn with_refresh(&mut self, pod: &Arc<Pod>, observed: &Observed, next: Next) -> Next {
         let Next::Wait(until) = next else { return next };
@@ -328,7 +272,7 @@ impl Worker {
             return Next::Wait(until);
         }
         if Instant::now() >= self.refresh_at {
-            self.refresh_at = Instant::now() + REFRESH_VOLUMES;
+            self.refresh_at = Instant::now() + self.context.config.refresh_volumes;
             let facts = self.context.facts(self.pod_ips(pod, observed));
             if let Err(error) = volumes::prepare(self.tools(), pod, &facts).await {
                 self.context
@@ -358,11 +302,16 @@ impl Worker {
         ips.iter().map(ToString::to_string).collect()
     }
 
+    /// Tells something about a container.
+    fn tell(&self, pod: &Pod, container: &str, kind: Kind, reason: &'static str, message: String) {
+        self.context.events.pod(pod, Some(container), kind, reason, message);
+    }
+
     fn tell_back_off(&mut self, pod: Option<&Arc<Pod>>, observed: &Observed, container: &str) {
         let (Some(pod), Some(newest)) = (pod, observed.newest(container)) else {
             return;
         };
-        if self.told.insert((container.to_owned(), newest.attempt)) {
+        if self.told.insert(container.to_owned(), newest.attempt) != Some(newest.attempt) {
             let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
             let message = format!(
                 "Back-off restarting failed container {container} in pod {name}_{namespace}({})",
@@ -383,54 +332,6 @@ impl Worker {
             Ok(Outcome::Hooked(id)) => self.local.hooks.retain(|hooked| *hooked != id),
             Err(error) => tracing::error!(uid = self.uid, %error, "work on a pod ended unexpectedly"),
         }
-    }
-
-    /// Remembers a failure of a container, and when to try again.
-    fn hold(&mut self, spec: &k8s_openapi::api::core::v1::Container, reason: &str, message: String, pace: Pace) {
-        let hold = self.local.holds.get(&spec.name);
-        let hold = next_hold(hold, reason, message, pace, labels::spec_hash(spec));
-        self.local.holds.insert(spec.name.clone(), hold);
-    }
-
-    /// Remembers a failure of the pod's volumes or sandbox, and when to try again.
-    fn hold_pod(&mut self, message: String) {
-        let hold = next_hold(self.local.pod_hold.as_ref(), "", message, Pace::SOON, String::new());
-        self.local.pod_hold = Some(hold);
-    }
-}
-
-/// How fast something that failed is tried again.
-#[derive(Clone, Copy)]
-struct Pace {
-    first: SignedDuration,
-    most: SignedDuration,
-}
-
-impl Pace {
-    /// What may be mended by another object's arrival.
-    const SOON: Self = Self {
-        first: SignedDuration::from_secs(1),
-        most: SignedDuration::from_secs(15),
-    };
-    /// What burdens a registry.
-    const PULL: Self = Self {
-        first: SignedDuration::from_secs(10),
-        most: SignedDuration::from_mins(5),
-    };
-}
-
-fn next_hold(before: Option<&Hold>, reason: &str, message: String, pace: Pace, hash: String) -> Hold {
-    let failures = before.map_or(0, |hold| hold.failures);
-    let factor = 2_i32.saturating_pow(failures.min(10));
-    let wait = pace.first.saturating_mul(factor).min(pace.most);
-    let now = Timestamp::now();
-    Hold {
-        reason: reason.to_owned(),
-        message,
-        since: now,
-        retry_at: Some(now.saturating_add(wait).unwrap_or(now)),
-        failures: failures + 1,
-        hash,
     }
 }
 

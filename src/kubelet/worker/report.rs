@@ -70,8 +70,9 @@ impl Report {
 
     /// Has the status written soon.
     pub fn publish(&self, status: PodStatus) {
+        let shown = self.shared.lock().status.as_ref() == Some(&status);
         self.wanted.send_if_modified(|wanted| {
-            let differs = wanted.as_ref() != Some(&status);
+            let differs = !shown || wanted.as_ref() != Some(&status);
             if differs {
                 *wanted = Some(status);
             }

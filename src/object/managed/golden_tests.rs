@@ -14,8 +14,7 @@ fn deployments() -> Ownership {
 }
 
 fn rows() -> Vec<Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/patch.jsonl");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = include_str!("../../../tests/golden/patch.jsonl");
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     rows.filter(|row| row["name"].as_str().unwrap().starts_with("apply"))
         .collect()

@@ -4,6 +4,10 @@
 //! of their own; a write takes what it changes, an apply takes what it names.
 
 mod apply;
+#[cfg(test)]
+mod apply_properties;
+#[cfg(test)]
+mod apply_tests;
 mod check;
 mod entries;
 mod fields;
@@ -11,7 +15,9 @@ mod fields;
 mod golden_tests;
 mod merge;
 #[cfg(test)]
-mod tests;
+mod test_support;
+#[cfg(test)]
+mod track_tests;
 mod typed;
 
 use serde_json::{Value, json};
@@ -126,43 +132,6 @@ pub fn apply(
     let ownership = Ownership::of_kind(kind)
         .ok_or_else(|| ApplyError::Malformed(format!("{} has no schema to apply by", kind.kind)))?;
     ownership.apply(live, applied, force, writer)
-}
-
-/// Puts the live managedFields back where a write changed nothing else than their times, so that a write without
-/// effect is seen to be one. To be called with the object as it would be stored, before it is.
-pub fn keep_times(live: &Value, new: &mut Value) {
-    let Some(fields) = live.pointer("/metadata/managedFields") else {
-        return;
-    };
-    let (before, after) = (Entries::of(Some(live)), Entries::of(Some(new)));
-    let same_owners = before.0.len() == after.0.len()
-        && after.0.iter().all(|entry| {
-            before
-                .find(&entry.manager)
-                .is_some_and(|old| old.fields == entry.fields)
-        });
-    if same_owners && same_but_for_managed_fields(live, new) {
-        new["metadata"]["managedFields"] = fields.clone();
-    }
-}
-
-fn same_but_for_managed_fields(left: &Value, right: &Value) -> bool {
-    let (Value::Object(a), Value::Object(b)) = (left, right) else {
-        return false;
-    };
-    let metadata = |value: &Value| {
-        let fields = value.as_object()?.iter().filter(|(key, _)| *key != "managedFields");
-        Some(
-            fields
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect::<Vec<_>>(),
-        )
-    };
-    a.len() == b.len()
-        && a.iter().all(|(key, value)| match b.get(key) {
-            Some(other) if key == "metadata" => metadata(value) == metadata(other),
-            other => other == Some(value),
-        })
 }
 
 impl Ownership {

@@ -1,6 +1,8 @@
 //! Applies patches to objects: JSON patch, merge patch, strategic merge patch. Never validates the outcome.
 
 mod json;
+#[cfg(test)]
+mod json_tests;
 mod strategic;
 mod strategic_list;
 #[cfg(test)]

@@ -139,14 +139,12 @@ fn what_is_not_served_has_no_document() {
     );
 }
 
-/// Writes the documents where a person can look at them, e.g. with `protoc --decode_raw` or a real kubectl:
-/// `DOCUMENTS=/tmp/documents cargo nextest run --run-ignored only documents_for_a_person`.
 #[test]
-#[ignore = "writes files for a person to look at"]
-fn documents_for_a_person() {
-    let directory = std::path::PathBuf::from(std::env::var("DOCUMENTS").expect("DOCUMENTS names a directory"));
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("v2.json"), v2().to_string()).unwrap();
-    std::fs::write(directory.join("v2.pb"), v2_protobuf()).unwrap();
-    std::fs::write(directory.join("v3.json"), v3("", "v1").to_string()).unwrap();
+fn the_protobuf_is_the_document() {
+    // The Swagger version is field 1 of the document: tag 0x0a, length 3.
+    let bytes = v2_protobuf();
+    assert!(bytes.starts_with(b"\x0a\x032.0"));
+    // gnostic keeps extensions as the YAML of their values, field 2 of its Any behind their name, field 1.
+    let extension = b"\x0a\x1cx-kubernetes-patch-merge-key\x12\x09\x12\x07\"name\"\n";
+    assert!(bytes.windows(extension.len()).any(|window| window == extension));
 }

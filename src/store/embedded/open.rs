@@ -11,9 +11,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableError
 use super::layout::{COMPACTED, CURRENT, FORMAT, FORMAT_VERSION, HISTORY, HISTORY_BYTES, META, REVISION};
 use crate::store::{Revision, StoreError};
 
-/// What redb may keep of the file in memory. Lists read each leaf once and the kernel caches the
-/// file anyway, so a small cache that holds the branch pages and the newest leaves is enough.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// What redb may keep of the file in memory: the leaves of some 5,000 ordinary objects, so that
+/// listing them reads no file. A small cluster's file is far smaller, and so is then what is kept.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a store file cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ fn with_backend(path: &Path, backend: impl StorageBackend) -> Result<Opened, Ope
     let database = redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
         // A file damaged by something else is refused here, not found out by a panic later. The
-        // whole file is read, which takes milliseconds at the sizes that the history bounds allow.
+        // whole file is read, which the bounds of the history keep short.
         .set_check_integrity_on_open(true)
         .create_with_backend(backend)
         .map_err(|error| database_error(path, error))?;

@@ -2,6 +2,7 @@
 
 mod admit;
 mod defaults;
+mod label_keys;
 mod qos;
 mod validate;
 
@@ -37,6 +38,7 @@ impl Strategy for Pods {
             qos_class: Some(class.to_owned()),
             ..PodStatus::default()
         });
+        label_keys::merge(pod);
         annotate_seccomp(pod);
     }
 

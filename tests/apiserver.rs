@@ -1,1 +1,0 @@
-//! The API server over HTTP and under stock kubectl.

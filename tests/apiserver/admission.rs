@@ -1,0 +1,141 @@
+//! What a new object gets from its surroundings, and what every cluster has from the start.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::on_both_stores;
+use super::world::{PODS, World, pod};
+
+fn every_cluster_has_its_namespaces_accounts_and_classes(world: &World) {
+    for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        assert_eq!(
+            world.get(&format!("/api/v1/namespaces/{namespace}")).of(200)["status"]["phase"],
+            "Active"
+        );
+        let account = world
+            .get(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/default"))
+            .of(200);
+        let secret = account["secrets"][0]["name"].as_str().expect("a secret's name");
+        let secret = world
+            .get(&format!("/api/v1/namespaces/{namespace}/secrets/{secret}"))
+            .of(200);
+        assert_eq!(secret["type"], "kubernetes.io/service-account-token");
+        assert_eq!(
+            secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"],
+            account["metadata"]["uid"]
+        );
+        let data = |key: &str| {
+            String::from_utf8(STANDARD.decode(secret["data"][key].as_str().expect(key)).expect(key)).expect(key)
+        };
+        assert_eq!(data("namespace"), namespace);
+        assert_eq!(data("ca.crt"), world.pki.ca_certificate());
+        assert_eq!(data("token").split('.').count(), 3, "a JWT");
+    }
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    assert_eq!(
+        world.get(&format!("{classes}/system-node-critical")).of(200)["value"],
+        2_000_001_000
+    );
+    assert_eq!(
+        world.get(&format!("{classes}/system-cluster-critical")).of(200)["value"],
+        2_000_000_000
+    );
+}
+
+fn a_pod_gets_its_account_and_priority(world: &World) {
+    let made = world.post(PODS, &pod("p")).of(201);
+    assert_eq!(
+        (&made["spec"]["serviceAccountName"], &made["spec"]["priority"]),
+        (&json!("default"), &json!(0))
+    );
+    let mount = &made["spec"]["containers"][0]["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    let secret = made["spec"]["volumes"][0]["secret"]["secretName"]
+        .as_str()
+        .expect("a secret");
+    world
+        .get(&format!("/api/v1/namespaces/default/secrets/{secret}"))
+        .of(200);
+    let mut own = pod("own");
+    own["spec"]["serviceAccountName"] = json!("builder");
+    let message = world.post(PODS, &own).refused(403, "Forbidden");
+    assert_eq!(
+        message,
+        "pods \"own\" is forbidden: error looking up service account default/builder: serviceaccount \"builder\" not found"
+    );
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "builder"}, "imagePullSecrets": [{"name": "registry"}]});
+    world
+        .post("/api/v1/namespaces/default/serviceaccounts", &account)
+        .of(201);
+    let made = world.post(PODS, &own).of(201);
+    assert!(
+        made["spec"]["volumes"][0]["name"]
+            .as_str()
+            .expect("a volume")
+            .starts_with("builder-token-")
+    );
+    assert_eq!(made["spec"]["imagePullSecrets"][0]["name"], "registry");
+}
+
+fn priority_classes_count(world: &World) {
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let class = |name: &str, value: i64, default: bool| json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value, "globalDefault": default});
+    let named = |class: &str| {
+        let mut pod = pod(&format!("with-{class}"));
+        pod["spec"]["priorityClassName"] = json!(class);
+        world.post(PODS, &pod)
+    };
+    assert_eq!(
+        named("high").refused(403, "Forbidden"),
+        "pods \"with-high\" is forbidden: no PriorityClass with name high was found"
+    );
+    world.post(classes, &class("high", 1000, false)).of(201);
+    assert_eq!(named("high").of(201)["spec"]["priority"], 1000);
+    world.post(classes, &class("usual", 10, true)).of(201);
+    let made = world.post(PODS, &pod("plain")).of(201);
+    assert_eq!(
+        (&made["spec"]["priorityClassName"], &made["spec"]["priority"]),
+        (&json!("usual"), &json!(10))
+    );
+    let mut claims = pod("claims");
+    claims["spec"]["priority"] = json!(77);
+    world.post(PODS, &claims).refused(403, "Forbidden");
+}
+
+fn a_new_node_is_tainted_until_it_is_ready(world: &World) {
+    let node =
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}}});
+    let made = world.post("/api/v1/nodes", &node).of(201);
+    let taints: Vec<&Value> = made["spec"]["taints"]
+        .as_array()
+        .expect("taints")
+        .iter()
+        .map(|taint| &taint["key"])
+        .collect();
+    assert_eq!(taints, ["node.kubernetes.io/not-ready"]);
+    assert_eq!(made["status"]["capacity"]["cpu"], "4");
+}
+
+fn a_new_namespace_has_its_account(world: &World) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}});
+    world.post("/api/v1/namespaces", &namespace).of(201);
+    let made = world.post("/api/v1/namespaces/team/pods", &pod("p")).of(201);
+    assert!(
+        made["spec"]["volumes"][0]["name"]
+            .as_str()
+            .expect("a volume")
+            .starts_with("default-token-")
+    );
+    world
+        .post("/api/v1/namespaces/none/pods", &pod("p"))
+        .refused(404, "NotFound");
+}
+
+on_both_stores!(
+    every_cluster_has_its_namespaces_accounts_and_classes,
+    a_pod_gets_its_account_and_priority,
+    priority_classes_count,
+    a_new_node_is_tainted_until_it_is_ready,
+    a_new_namespace_has_its_account,
+);

@@ -1,1 +1,0 @@
-//! Pods get nodes, through a real API server.

@@ -1,0 +1,7 @@
+//! Pods get nodes, and the cluster is kept tidy, through a real API server.
+
+mod binding;
+mod controllers;
+mod harness;
+mod refusing;
+mod simulation;
