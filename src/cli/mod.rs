@@ -6,6 +6,7 @@ mod connect;
 mod data_dir;
 mod logging;
 mod node;
+mod render;
 mod report;
 mod run;
 mod serve;

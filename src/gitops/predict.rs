@@ -261,15 +261,17 @@ fn immutable_fields(status: &Status) -> String {
 /// What an error answer says, a reason a field.
 pub(super) fn refusals(status: &Status) -> Vec<Refusal> {
     let found: Vec<Refusal> = causes(status)
-        .map(|(field, _, message)| {
+        .flat_map(|(field, _, message)| {
+            let unknown = unknown_fields(message);
             // A message may quote whole structs over many lines; the first line says what is wrong.
             let message = message.lines().next().unwrap_or(message);
-            Refusal {
-                field: Some(field.to_owned()).filter(|field| !field.is_empty()),
-                message: match field {
-                    "" => message.to_owned(),
-                    field => format!("{field}: {message}"),
-                },
+            match (unknown.is_empty(), field) {
+                (false, _) => unknown,
+                (true, "") => Refusal::of(message),
+                (true, field) => vec![Refusal {
+                    field: Some(field.to_owned()),
+                    message: format!("{field}: {message}"),
+                }],
             }
         })
         .collect();
@@ -277,26 +279,49 @@ pub(super) fn refusals(status: &Status) -> Vec<Refusal> {
         return found;
     }
     let message = reason(&kube::Error::Api(Box::new(status.clone())));
-    let fields = unknown_fields(&message);
-    match fields.is_empty() {
-        true => Refusal::of(message),
-        false => fields
-            .into_iter()
-            .map(|field| Refusal {
-                message: format!("unknown field {field}"),
-                field: Some(field),
-            })
-            .collect(),
+    let unknown = unknown_fields(&message);
+    match unknown.is_empty() {
+        true => vec![mistyped(message)],
+        false => unknown,
+    }
+}
+
+/// Finds the field in `… json: cannot unmarshal number into field data.key of type string`.
+fn mistyped(message: String) -> Refusal {
+    let found = message.split_once("cannot unmarshal ").and_then(|(_, rest)| {
+        let (value, rest) = rest.split_once(" into ")?;
+        let (place, wanted) = rest.split_once(" of type ")?;
+        let field = place.rsplit(' ').next()?;
+        // Go's own decoder begins with the struct's name.
+        let field = match field.split_once('.') {
+            Some((first, rest)) if first.starts_with(char::is_uppercase) => rest,
+            _ => field,
+        };
+        let hint = if wanted == "string" { "; put it in quotes" } else { "" };
+        Some((
+            field.to_owned(),
+            format!("{field}: a {value} stands where a {wanted} belongs{hint}"),
+        ))
+    });
+    match found {
+        Some((field, message)) => Refusal {
+            field: Some(field),
+            message,
+        },
+        None => Refusal { field: None, message },
     }
 }
 
 /// The fields of `strict decoding error: unknown field "spec.x", unknown field "spec.y"`.
-fn unknown_fields(message: &str) -> Vec<String> {
+fn unknown_fields(message: &str) -> Vec<Refusal> {
     message
         .split("unknown field \"")
         .skip(1)
         .filter_map(|rest| rest.split_once('"'))
-        .map(|(field, _)| field.to_owned())
+        .map(|(field, _)| Refusal {
+            message: format!("unknown field {field}"),
+            field: Some(field.to_owned()),
+        })
         .collect()
 }
 
@@ -332,6 +357,26 @@ mod tests {
             );
             assert_eq!(is_immutability(&status), expected, "{name}");
             assert!(!refusals(&status)[0].message.contains('\n'), "{name}");
+        }
+    }
+
+    #[test]
+    fn mistyped_fields_are_taken_from_the_message() {
+        for (message, field, expected) in [
+            (
+                "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into field data.key of type string",
+                Some("data.key"),
+                "data.key: a number stands where a string belongs; put it in quotes",
+            ),
+            (
+                "json: cannot unmarshal string into Go struct field ConfigMap.immutable of type bool",
+                Some("immutable"),
+                "immutable: a string stands where a bool belongs",
+            ),
+            ("something else", None, "something else"),
+        ] {
+            let refusal = mistyped(message.to_owned());
+            assert_eq!((refusal.field.as_deref(), refusal.message.as_str()), (field, expected));
         }
     }
 

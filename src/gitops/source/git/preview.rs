@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use git2::{Repository, Status, StatusOptions};
+use git2::{ErrorCode, Repository, Status, StatusOptions};
 
 use super::{Snapshot, failed, head};
 use crate::gitops::error::Error;
@@ -28,15 +28,15 @@ pub(crate) fn preview(repository: &Repository, work_tree: &Path, folder: &Path) 
         !tracked && repository.is_path_ignored(&path).unwrap_or(false)
     };
     let (files, problems) = directory::read_files(&root, &ignored)?;
-    let head = match head(repository) {
-        Ok((object, name)) => {
+    let head = match repository.head() {
+        Err(error) if error.code() == ErrorCode::UnbornBranch => None,
+        _ => {
+            let (object, name) = head(repository)?;
             let commit = object
                 .peel_to_commit()
                 .map_err(|error| failed("reading HEAD", &error))?;
             Some(super::about(&commit, name))
         }
-        Err(_) if repository.is_empty().unwrap_or(false) => None,
-        Err(error) => return Err(error),
     };
     Ok(Snapshot {
         files,

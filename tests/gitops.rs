@@ -1,1 +1,0 @@
-//! Sources, plans and their outcome, with real git.

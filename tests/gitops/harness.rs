@@ -1,0 +1,295 @@
+//! An API server over an embedded store, a source on disk, and what the reconciler reported.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use reconcile::apiserver::{self, ApiServer, User};
+use reconcile::gitops::{self, Config, Outcome, PlanReport, Report};
+use reconcile::store::{Embedded, Store};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long anything here may take on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cluster without nodes and a directory for sources.
+pub struct World {
+    pub client: kube::Client,
+    store: Arc<dyn Store>,
+    root: tempfile::TempDir,
+    _server: DropGuard,
+}
+
+impl World {
+    pub async fn new() -> World {
+        reconcile_tls();
+        let root = tempfile::tempdir().expect("a directory");
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&root.path().join("state")).expect("a store"));
+        let shutdown = CancellationToken::new();
+        let mut config = apiserver::Config::new(Arc::clone(&store));
+        config.shutdown = shutdown.clone();
+        let server = ApiServer::start(config).await.expect("a server");
+        let client = kube::Client::new(server.router_as(User::admin("test")), "default");
+        std::fs::create_dir(root.path().join("source")).expect("made");
+        World {
+            client,
+            store,
+            root,
+            _server: shutdown.drop_guard(),
+        }
+    }
+
+    /// A place for the test's own files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Where the source lies.
+    pub fn source(&self) -> PathBuf {
+        self.path("source")
+    }
+
+    /// Saves a file of the source.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.source().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// Removes a file of the source.
+    pub fn remove(&self, path: &str) {
+        std::fs::remove_file(self.source().join(path)).expect("removed");
+    }
+
+    /// Following the source with nothing special.
+    pub fn config(&self) -> Config {
+        Config {
+            source: self.source().to_str().expect("a textual path").to_owned(),
+            reference: None,
+            path: None,
+            interval: Duration::from_secs(3600),
+            schedules: Vec::new(),
+            prune: true,
+            data_dir: self.path("data"),
+        }
+    }
+
+    pub async fn revision(&self) -> u64 {
+        let revision = self.store.revision().await;
+        revision.expect("a revision")
+    }
+
+    /// Syncs once without waiting long for health: nothing runs pods here.
+    pub async fn sync(&self) -> Outcome {
+        self.sync_with(&self.config()).await
+    }
+
+    pub async fn sync_with(&self, config: &Config) -> Outcome {
+        self.try_sync(config).await.expect("synced")
+    }
+
+    pub async fn try_sync(&self, config: &Config) -> Result<Outcome, gitops::Error> {
+        let reporter = Arc::new(|_: Report| {});
+        let timeout = Duration::from_millis(1);
+        gitops::sync_once(self.client.clone(), config, reporter, timeout, CancellationToken::new()).await
+    }
+
+    /// A dry run, which must not write.
+    pub async fn dry_run(&self) -> PlanReport {
+        self.dry_run_with(&self.config()).await
+    }
+
+    pub async fn dry_run_with(&self, config: &Config) -> PlanReport {
+        let before = self.revision().await;
+        let report = gitops::dry_run(self.client.clone(), config).await.expect("a report");
+        assert_eq!(self.revision().await, before, "a dry run writes nothing");
+        report
+    }
+
+    /// Follows the source until the value is dropped.
+    pub fn follow(&self) -> Following {
+        self.follow_with(self.config())
+    }
+
+    pub fn follow_with(&self, config: Config) -> Following {
+        let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
+        let sink = Arc::clone(&reports);
+        let reporter = Arc::new(move |report: Report| sink.lock().expect("unpoisoned").push(report));
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(gitops::run(self.client.clone(), config, reporter, shutdown.clone()));
+        Following {
+            reports,
+            shutdown,
+            task,
+        }
+    }
+
+    fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// An object of the namespace `default`, or of none.
+    pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        let namespace = (kind != "Namespace").then_some("default");
+        self.get_in(kind, namespace, name).await
+    }
+
+    pub async fn get_in(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<Value> {
+        let found = self.api(kind, namespace).get_opt(name).await.expect("an answer");
+        found.map(|object| serde_json::to_value(object).expect("JSON"))
+    }
+
+    /// The names of a kind's objects in `default`, without those that every cluster has.
+    pub async fn names(&self, kind: &str) -> Vec<String> {
+        let list = self
+            .api(kind, Some("default"))
+            .list(&ListParams::default())
+            .await
+            .expect("a list");
+        let names = list.items.into_iter().filter_map(|object| object.metadata.name);
+        names
+            .filter(|name| name != "kube-root-ca.crt" && name != "default")
+            .collect()
+    }
+
+    /// What another hand does.
+    pub async fn create(&self, object: Value) {
+        let kind = object["kind"].as_str().expect("a kind").to_owned();
+        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        self.api(&kind, Some("default"))
+            .create(&Default::default(), &object)
+            .await
+            .expect("created");
+    }
+
+    pub async fn delete(&self, kind: &str, name: &str) {
+        self.api(kind, Some("default"))
+            .delete(name, &Default::default())
+            .await
+            .expect("deleted");
+    }
+
+    pub async fn merge(&self, kind: &str, name: &str, patch: Value) {
+        let params = kube::api::PatchParams {
+            field_manager: Some("another-hand".into()),
+            ..Default::default()
+        };
+        let patch = kube::api::Patch::Merge(patch);
+        self.api(kind, Some("default"))
+            .patch(name, &params, &patch)
+            .await
+            .expect("patched");
+    }
+
+    pub async fn merge_status(&self, name: &str, status: Value) {
+        let patch = kube::api::Patch::Merge(json!({"status": status}));
+        self.api("Pod", Some("default"))
+            .patch_status(name, &Default::default(), &patch)
+            .await
+            .expect("patched");
+    }
+}
+
+/// A running reconciler.
+pub struct Following {
+    reports: Arc<Mutex<Vec<Report>>>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), gitops::Error>>,
+}
+
+impl Following {
+    pub fn reports(&self) -> Vec<Report> {
+        self.reports.lock().expect("unpoisoned").clone()
+    }
+
+    /// Everything reported, as JSON lines: for messages and simple searches.
+    pub fn text(&self) -> String {
+        self.reports()
+            .iter()
+            .map(|report| serde_json::to_string(report).expect("JSON") + "\n")
+            .collect()
+    }
+
+    /// Waits for a report that says this.
+    #[track_caller]
+    pub fn said<'a>(&'a self, part: &'a str) -> impl Future<Output = ()> + 'a {
+        eventually(format!("a report with {part:?}"), move || async move {
+            let text = self.text();
+            text.contains(part).then_some(()).ok_or(text)
+        })
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(5), self.task).await;
+        ended
+            .expect("it ends promptly")
+            .expect("it does not panic")
+            .expect("it ends well");
+    }
+}
+
+/// Waits until the condition holds.
+#[track_caller]
+pub fn eventually<T, F: Future<Output = Result<T, String>>>(
+    what: impl Into<String>,
+    mut condition: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    let what = what.into();
+    let caller = std::panic::Location::caller();
+    async move {
+        let started = std::time::Instant::now();
+        loop {
+            match condition().await {
+                Ok(value) => return value,
+                Err(last) if started.elapsed() > PATIENCE => panic!("{caller}: {what} did not come true; last: {last}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+fn reconcile_tls() {
+    // Every test is a process of its own under nextest; under cargo test the second call finds it installed.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("TLS was set up before");
+    }
+}
+
+pub fn config_map(name: &str, value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  key: \"{value}\"\n")
+}
+
+pub fn pod(name: &str, greeting: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels:\n    app: {name}\nspec:\n  containers:\n  - name: main\n    image: busybox:1.36\n    command: [sleep, \"1000\"]\n    env:\n    - name: GREETING\n      value: {greeting}\n"
+    )
+}
+
+/// The text of a plan's problems.
+pub fn problems(problems: &[gitops::Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// What a dry run would do, a line an object.
+pub fn actions(report: &PlanReport) -> Vec<String> {
+    report
+        .entries
+        .iter()
+        .map(|entry| format!("{:?} {}", entry.action, entry.name).to_lowercase())
+        .collect()
+}
+
+/// Whether a path is there.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
