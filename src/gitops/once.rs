@@ -26,7 +26,7 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
     source.refresh().await?;
     let snapshot = source.read(View::OnDisk).await?;
     let described = source.describe();
-    let mut engine = Engine::new(client, source, config.prune);
+    let mut engine = Engine::new(client, &source, config.prune);
     let prepared = engine.prepare(snapshot, None).await?;
     let entries = prepared
         .plan
@@ -79,7 +79,7 @@ pub(super) async fn sync(
         });
         source.refresh().await?;
         let snapshot = source.read(View::Committed).await?;
-        let mut engine = Engine::new(client, source, config.prune);
+        let mut engine = Engine::new(client, &source, config.prune);
         let mut prepared = engine.prepare(snapshot, None).await?;
         tell(&prepared, reporter);
         let applied = engine.carry_out(&mut prepared, Patience::UntilGone, reporter).await?;

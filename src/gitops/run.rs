@@ -50,7 +50,7 @@ pub(super) async fn run(
     reporter.report(Report::Following {
         source: source.describe(),
     });
-    let engine = Engine::new(client.clone(), source.clone(), config.prune);
+    let engine = Engine::new(client.clone(), &source, config.prune);
     let drift = Drift::new(client, &engine.set.id);
     let mut follower = Follower {
         engine,

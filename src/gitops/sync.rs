@@ -28,7 +28,6 @@ const CONCURRENCY: usize = 16;
 pub(super) struct Engine {
     pub client: Client,
     pub requests: Requests,
-    pub source: Source,
     pub set: ApplySet,
     pub prune: bool,
     /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
@@ -61,12 +60,11 @@ struct Look {
 }
 
 impl Engine {
-    pub fn new(client: Client, source: Source, prune: bool) -> Self {
+    pub fn new(client: Client, source: &Source, prune: bool) -> Self {
         Self {
             requests: Requests::new(client.clone()),
             client,
             set: ApplySet::of(&source.identity()),
-            source,
             prune,
             settled: HashMap::new(),
             replacing: HashMap::new(),

@@ -64,7 +64,7 @@ fn patched(kind: &Kind, live: &Value, step: &Value) -> Answer {
         Some("application/strategic-merge-patch+json") => patch::strategic(kind, live, &body),
         other => panic!("{other:?} is no patch"),
     };
-    let mut object = match outcome {
+    let object = match outcome {
         Ok(object) => object,
         Err(PatchError::Malformed(_)) => return refusal(400, "BadRequest", &[]),
         Err(PatchError::Unprocessable(_)) => return refusal(422, "Invalid", &[]),

@@ -52,7 +52,6 @@ pub fn report(report: &Report, style: Style) -> Option<(String, bool)> {
             (Ink::Faint, "waiting", format!("for {}{more}", named.join(", ")), false)
         }
         Report::Notice { text } => (Ink::Changed, "note", printable(text), false),
-        _ => return None,
     };
     // Padded before it is painted: colours have no width.
     let label = style.paint(ink, &format!("{label:<COLUMN$}"));
