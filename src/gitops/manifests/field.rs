@@ -46,7 +46,7 @@ fn bracketed(inside: &str, here: Option<&Value>) -> Segment {
             items.iter().position(|item| {
                 wanted.iter().all(|(key, value)| match item.get(key) {
                     Some(Value::String(text)) => text == value,
-                    Some(other) => other.to_string() == *value,
+                    Some(other) => other.to_string().as_str() == *value,
                     None => false,
                 })
             })
