@@ -4,6 +4,7 @@ mod apiserver;
 mod architecture;
 mod gitops;
 mod golden;
+mod harness;
 mod kubelet;
 mod pipeline;
 mod scheduler;
