@@ -266,7 +266,7 @@ mod tests {
             ),
             (
                 120,
-                "git repository /home/me/apps 0123456 (main) Serve the page from two pods, for…, uncommitted: web.yaml (new) and 2 more",
+                "git repository /home/me/apps 0123456 (main) Serve the pag…, uncommitted: web.yaml (new), page.yaml (modified) and 1 more",
             ),
             (
                 200,

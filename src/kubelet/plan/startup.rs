@@ -252,9 +252,13 @@ impl World<'_> {
 
     /// Docker may have lost the containers that the API still counts.
     fn first_attempt(&self, name: &str) -> u32 {
+        // A container id alone tells only that one was made: it counts once it ran.
         let ran = pod::published(self.pod, name).is_some_and(|status| {
-            let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            status.container_id.is_some() || last.is_some()
+            let states = [status.state.as_ref(), status.last_state.as_ref()];
+            states
+                .into_iter()
+                .flatten()
+                .any(|state| state.running.is_some() || state.terminated.is_some())
         });
         if ran { self.published_restarts(name) + 1 } else { 0 }
     }
