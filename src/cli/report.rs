@@ -78,8 +78,8 @@ pub fn print_plan(plan: &PlanReport, output: Output) -> Result<ExitCode> {
             write_out(&text)?;
             print_errors(plan)?;
         }
-        Output::Json => write_out(&encode_json(plan, true)?)?,
-        Output::Yaml => write_out(&encode_yaml(plan)?)?,
+        Output::Json => write_out(&encode_json(&Data::of(plan), true)?)?,
+        Output::Yaml => write_out(&encode_yaml(&Data::of(plan))?)?,
         Output::Name => {
             let names: String = plan
                 .entries
@@ -94,8 +94,25 @@ pub fn print_plan(plan: &PlanReport, output: Output) -> Result<ExitCode> {
     Ok(ExitCode::from(match plan.verdict() {
         Verdict::Same => 0,
         Verdict::Differs => 1,
-        Verdict::Error => 2,
+        Verdict::Error => super::FAILURE,
     }))
+}
+
+/// The plan and what the exit code says, as one document.
+#[derive(Serialize)]
+struct Data<'a> {
+    verdict: Verdict,
+    #[serde(flatten)]
+    plan: &'a PlanReport,
+}
+
+impl<'a> Data<'a> {
+    fn of(plan: &'a PlanReport) -> Self {
+        Self {
+            verdict: plan.verdict(),
+            plan,
+        }
+    }
 }
 
 fn print_errors(plan: &PlanReport) -> std::io::Result<()> {
@@ -103,10 +120,13 @@ fn print_errors(plan: &PlanReport) -> std::io::Result<()> {
     std::io::stderr().write_all(errors.as_bytes())
 }
 
+/// A reader that stops early (`| head`) is no failure.
 fn write_out(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn encode_json(value: &impl Serialize, pretty: bool) -> std::io::Result<String> {
