@@ -255,12 +255,10 @@ impl World<'_> {
         // A container id alone tells only that one was made: it counts once it ran.
         let ran = pod::published(self.pod, name).is_some_and(|status| {
             let states = [status.state.as_ref(), status.last_state.as_ref()];
-            states
-                .into_iter()
-                .flatten()
-                .any(|state| state.running.is_some() || state.terminated.is_some())
+            let mut states = states.into_iter().flatten();
+            status.ready || states.any(|state| state.running.is_some() || state.terminated.is_some())
         });
-        if ran { self.published_restarts(name) + 1 } else { 0 }
+        self.published_restarts(name) + u32::from(ran)
     }
 
     fn published_restarts(&self, name: &str) -> u32 {
