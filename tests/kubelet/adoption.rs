@@ -74,8 +74,11 @@ async fn a_crash_loop_keeps_its_count_and_pace_over_restarts() {
     cluster
         .create("web", json!({"containers": [shell("c", "exit 1")]}))
         .await;
-    let backing_off =
-        |pod: &k8s_openapi::api::core::v1::Pod| container(pod, 0)["state"]["waiting"]["reason"] == "CrashLoopBackOff";
+    // The first restart comes at once; only the second waits.
+    let backing_off = |pod: &k8s_openapi::api::core::v1::Pod| {
+        let status = container(pod, 0);
+        status["restartCount"] == 1 && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    };
     let before = cluster.until("web", "it backs off", backing_off).await;
     cluster.kill_kubelet().await;
     cluster.start_kubelet();
