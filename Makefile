@@ -23,13 +23,14 @@ build: setup ## The release binary
 setup: ## Only install what building needs
 	@scripts/setup
 
-tools: ## Unpack etcd, kubectl 1.20, a registry and busybox into .tools (nothing is installed)
+tools: ## Unpack etcd, kubectl 1.20, a registry, busybox, sshd and lighttpd into .tools (nothing is installed)
 	@scripts/tools
 
 images: tools ## Make the images that the tests start pods from
 	@scripts/images --local $(TEST_IMAGES)
 
-test: setup images ## Every test: real etcd, Docker, git, kubectl and registry (ARGS="filter" for some of them)
+test: images ## Every test: real etcd, Docker, git, kubectl and registry (ARGS="filter" for some of them)
+	@scripts/setup --tests
 	@scripts/test $(ARGS)
 
 lint: setup ## Formatting and clippy, warnings as errors

@@ -16,10 +16,11 @@
 //! | [`object`] | what an object is: kinds, defaults, validation, patches; pure | k8s-openapi |
 //! | [`store`] | bytes at a revision | redb, etcd-client |
 //! | [`apiserver`] | HTTP over a store | `object`, `store` |
-//! | [`gitops`] | sources, plans, applying them | `object`, `kube::Client` |
-//! | [`scheduler`] | choosing a node for a pod | `object`, `kube::Client` |
-//! | [`kubelet`] | running a node's pods in Docker | `object`, `kube::Client` |
-//! | [`controllers`] | loops that keep nodes and namespaces tidy | `object`, `kube::Client` |
+//! | [`client`] | what those that talk through `kube::Client` share: errors for people, watches that last | `kube` |
+//! | [`gitops`] | sources, plans, applying them | `object`, `client`, `kube::Client` |
+//! | [`scheduler`] | choosing a node for a pod | `object`, `client`, `kube::Client` |
+//! | [`kubelet`] | running a node's pods in Docker | `object`, `client`, `kube::Client` |
+//! | [`controllers`] | loops that keep nodes and namespaces tidy | `object`, `client`, `kube::Client` |
 //! | [`cli`] | flags, environment, printing, wiring, exit codes | everything |
 //!
 //! `tests/architecture.rs` reads the `use` lines and enforces this table.
@@ -35,6 +36,7 @@
 
 pub mod apiserver;
 pub mod cli;
+pub mod client;
 pub mod controllers;
 pub mod gitops;
 pub mod kubelet;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::gitops::Budget;
+
 /// GitOps for pods in one binary: commit a manifest, it runs; delete it, it goes.
 #[derive(Debug, Parser)]
 #[command(
@@ -32,6 +34,9 @@ impl Cli {
             Some(Command::Scheduler(args)) => &args.log,
             Some(Command::Kubelet(args)) => &args.log,
             Some(Command::Down(args)) => &args.log,
+            Some(Command::Status(args) | Command::History(args)) => &args.source.log,
+            Some(Command::Sync(args)) => &args.source.log,
+            Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args)) => &args.log,
         }
     }
 }
@@ -47,6 +52,18 @@ pub enum Command {
     Kubelet(KubeletArgs),
     /// Stop and remove this node's pods' containers and sandboxes
     Down(DownArgs),
+    /// Show what became of the sources: revision, when it was applied, health, what is wrong
+    Status(StatusArgs),
+    /// Sync a source now; exit 0 when it is in sync, 2 when something is wrong
+    Sync(SyncArgs),
+    /// Stop the syncs of a source
+    Suspend(SourceArgs),
+    /// Let the syncs of a source go on
+    Resume(SourceArgs),
+    /// Agree to the deletions of a source that wait because they are many
+    Approve(SourceArgs),
+    /// Show the revisions of a source that were applied, the newest first
+    History(StatusArgs),
 }
 
 /// Everything in one process, or only the reconciler where an API server is named.
@@ -55,6 +72,10 @@ pub struct RunArgs {
     /// A directory, a git work tree, a bare repository or a git URL
     #[arg(default_value = ".", env = "RECONCILE_SOURCE")]
     pub source: String,
+
+    /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "no_prune", "verify_commits", "verify_tags"])]
+    pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
     #[arg(long, env = "RECONCILE_DRY_RUN", conflicts_with = "once")]
@@ -80,9 +101,21 @@ pub struct RunArgs {
     #[arg(long = "ref", value_name = "REF", env = "RECONCILE_REF")]
     pub reference: Option<String>,
 
+    /// The highest tag in this range of versions, e.g. 1.x, ~1.4 or ">=1.2 <2"; pre-releases only where it names one
+    #[arg(long, value_name = "RANGE", env = "RECONCILE_SEMVER", conflicts_with = "reference")]
+    pub semver: Option<String>,
+
     /// Which folder of the source
     #[arg(long, value_name = "DIR", env = "RECONCILE_PATH")]
     pub path: Option<PathBuf>,
+
+    /// What to leave out, as in a .gitignore; may be repeated. What is left out is as if absent: its objects are deleted
+    #[arg(long, value_name = "PATTERN", env = "RECONCILE_IGNORE", value_delimiter = ';')]
+    pub ignore: Vec<String>,
+
+    /// What a remote asks for, as files of this directory: username, password, bearerToken, identity, identity.password, known_hosts, ca.crt, proxy
+    #[arg(long, value_name = "DIR", env = "RECONCILE_CREDENTIALS")]
+    pub credentials: Option<PathBuf>,
 
     /// How often to poll a remote, and the safety net under file events
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "RECONCILE_INTERVAL")]
@@ -92,9 +125,45 @@ pub struct RunArgs {
     #[arg(long, value_name = "CRON", env = "RECONCILE_SCHEDULE", value_delimiter = ';')]
     pub schedule: Vec<String>,
 
+    /// Apply only commits signed with a key of this file: OpenSSH's allowed_signers, or armoured OpenPGP public keys; may be repeated
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_delimiter = ',',
+        env = "RECONCILE_VERIFY_COMMITS",
+        conflicts_with = "verify_tags"
+    )]
+    pub verify_commits: Vec<PathBuf>,
+
+    /// Apply only what an annotated tag signed with a key of this file leads to; needs --ref with the tag; may be repeated
+    #[arg(long, value_name = "FILE", value_delimiter = ',', env = "RECONCILE_VERIFY_TAGS")]
+    pub verify_tags: Vec<PathBuf>,
+
+    /// Where webhooks of GitHub, Gitea, Forgejo and GitLab arrive, as POST /webhook/default over plain HTTP
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "RECONCILE_WEBHOOK_LISTEN",
+        requires = "webhook_secret"
+    )]
+    pub webhook_listen: Option<std::net::SocketAddr>,
+
+    /// The file with the secret that webhooks are signed with
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RECONCILE_WEBHOOK_SECRET",
+        requires = "webhook_listen"
+    )]
+    pub webhook_secret: Option<PathBuf>,
+
     /// Never delete
     #[arg(long, env = "RECONCILE_NO_PRUNE")]
     pub no_prune: bool,
+
+    /// How much may be deleted in one sync before `reconcile approve` is needed: a share of what is owned (where that is more than five objects), a number of objects, or none for no limit
+    #[arg(long, value_name = "BUDGET", default_value_t, env = "RECONCILE_PRUNE_BUDGET")]
+    pub prune_budget: Budget,
 
     /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
     #[arg(
@@ -264,6 +333,45 @@ pub struct DownArgs {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Which source, of which cluster.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The source's name (the last part of its path or URL), path or URL [default: the only one]
+    #[arg(value_name = "SOURCE")]
+    pub name: Option<String>,
+    /// The API server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `reconcile status` and `reconcile history`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How output is written
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
+    pub output: Output,
+}
+
+/// `reconcile sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How long to wait for it
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
+    pub timeout: Duration,
 }
 
 /// How data is written.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::args::{ApiserverArgs, ComponentArgs, ConnectionArgs, DownArgs, KubeletArgs};
+use super::args::{ApiserverArgs, ComponentArgs, DownArgs, KubeletArgs};
 use super::data_dir::DataDir;
 use super::supervise::{Supervisor, signals};
-use super::{connect, node, serve};
+use super::{connect, node, report, serve};
+use crate::kubelet::Down;
 use crate::{kubelet, scheduler};
 
 /// Serves the API until a signal, and keeps nodes and namespaces tidy.
@@ -17,9 +18,12 @@ pub async fn apiserver(args: ApiserverArgs) -> Result<ExitCode> {
     data.create()?;
     let _lock = data.lock()?;
     let serving = serve::start(&args.serving, &data, &shutdown).await?;
-    println!("{:<11} {}", "state", serve::describe_store(&data, &args.serving.etcd));
-    println!("{:<11} {}", "api server", serving.addresses.join(", "));
-    println!("{:<11} export KUBECONFIG={}", "kubectl", serving.kubeconfig.display());
+    report::announce("state", serve::describe_store(&data, &args.serving.etcd))?;
+    report::announce("api server", serving.addresses.join(", "))?;
+    report::announce(
+        "kubectl",
+        format_args!("export KUBECONFIG={}", serving.kubeconfig.display()),
+    )?;
     let mut supervisor = Supervisor::new(shutdown.clone());
     serving.spawn(&mut supervisor, &shutdown);
     supervisor.run().await?;
@@ -30,8 +34,8 @@ pub async fn apiserver(args: ApiserverArgs) -> Result<ExitCode> {
 pub async fn scheduler(args: ComponentArgs) -> Result<ExitCode> {
     let shutdown = signals()?;
     let data = DataDir::locate(&args.data)?;
-    let config = connection(&args.connection, &data).await?;
-    println!("{:<11} scheduling for {}", "scheduler", config.cluster_url);
+    let config = connect::named(&args.connection, &data).await?;
+    report::announce("scheduler", format_args!("scheduling for {}", config.cluster_url))?;
     let client = connect::client(config)?;
     scheduler::run(client, scheduler::Config::default(), shutdown)
         .await
@@ -44,14 +48,18 @@ pub async fn kubelet(args: KubeletArgs) -> Result<ExitCode> {
     let shutdown = signals()?;
     let data = DataDir::locate(&args.data)?;
     data.create()?;
-    let config = connection(&args.connection, &data).await?;
+    let _lock = data.lock_kubelet()?;
+    let config = connect::named(&args.connection, &data).await?;
     let node = node::config(
         &args.node,
         &data,
         args.kubelet_listen,
         connect::authorities_pem(&config),
     )?;
-    println!("{:<11} node {} of {}", "kubelet", node.node_name, config.cluster_url);
+    report::announce(
+        "kubelet",
+        format_args!("node {} of {}", node.node_name, config.cluster_url),
+    )?;
     let client = connect::client(config)?;
     kubelet::run(client, node, shutdown).await.context("the kubelet")?;
     Ok(ExitCode::SUCCESS)
@@ -60,24 +68,18 @@ pub async fn kubelet(args: KubeletArgs) -> Result<ExitCode> {
 /// Stops and removes this node's containers.
 pub async fn down(args: DownArgs) -> Result<ExitCode> {
     let data = DataDir::locate(&args.data)?;
+    // Where no kubelet ever ran there is nothing to lock, and nothing is created.
+    let _lock = data.path().exists().then(|| data.lock_kubelet()).transpose()?;
     let bind = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     let config = node::config(&args.node, &data, bind, None)?;
     let removed = kubelet::down(&config)
         .await
         .with_context(|| format!("stopping the containers of node {}", config.node_name))?;
-    println!(
-        "removed {} container(s) and {} sandbox(es) of node {}",
-        removed.containers, removed.sandboxes, config.node_name
+    let Down { containers, sandboxes } = removed;
+    let text = format_args!(
+        "{containers} container(s) and {sandboxes} sandbox(es) of node {}",
+        config.node_name
     );
+    report::announce("removed", text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn connection(args: &ConnectionArgs, data: &DataDir) -> Result<kube::Config> {
-    let default = data.kubeconfig();
-    let kubeconfig = match (&args.kubeconfig, &args.server) {
-        (Some(path), _) => Some(path.as_path()),
-        (None, Some(_)) => None,
-        (None, None) => Some(default.as_path()),
-    };
-    connect::config(args.server.as_deref(), kubeconfig).await
 }

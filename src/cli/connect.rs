@@ -7,6 +7,10 @@ use anyhow::{Context as _, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::args::ConnectionArgs;
+use super::data_dir::DataDir;
+use crate::client::Told;
+
 /// How long the API server of the data directory may take to answer before it counts as stopped.
 const ANSWER_SECONDS: u64 = 3;
 
@@ -37,24 +41,44 @@ pub async fn config(server: Option<&str>, kubeconfig: Option<&Path>) -> Result<C
     Ok(config)
 }
 
+/// The configuration that the flags name, or else that of the data directory's kubeconfig.
+pub async fn named(args: &ConnectionArgs, data: &DataDir) -> Result<Config> {
+    let default = data.kubeconfig();
+    let kubeconfig = match (&args.kubeconfig, &args.server) {
+        (Some(path), _) => Some(path.as_path()),
+        (None, Some(_)) => None,
+        (None, None) => Some(default.as_path()),
+    };
+    config(args.server.as_deref(), kubeconfig).await
+}
+
 /// A client whose calls bear `component` as field manager and user agent.
 pub fn client(config: Config) -> Result<Client> {
     Client::try_from(config).context("cannot make a client of the API server")
 }
 
+/// A client of an API server that answers.
+///
+/// # Errors
+/// Where it does not; an answer that refuses us is an answer.
+pub async fn answering(config: Config) -> Result<Client> {
+    let url = config.cluster_url.clone();
+    let client = client(config)?;
+    let request = http::Request::get("/readyz").body(Vec::new())?;
+    match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), client.request_text(request)).await {
+        Ok(Ok(_) | Err(kube::Error::Api(_))) => Ok(client),
+        Ok(Err(error)) => Err(anyhow::Error::new(error).context(format!("the API server {url} cannot be reached"))),
+        Err(_) => anyhow::bail!("the API server {url} did not answer within {ANSWER_SECONDS} s"),
+    }
+}
+
 /// A client of the API server of this kubeconfig if the file is there and the server answers in time.
 pub async fn if_it_answers(kubeconfig: &Path) -> Option<Client> {
     let config = config(None, Some(kubeconfig)).await.ok()?;
-    let client = client(config).ok()?;
-    let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
-    match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), client.request_text(request)).await {
-        Ok(Ok(_)) => Some(client),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "the API server of {} does not answer", kubeconfig.display());
-            None
-        }
-        Err(_) => None,
-    }
+    answering(config)
+        .await
+        .inspect_err(|error| tracing::debug!(error = %Told(error.as_ref()), "the data directory's API server"))
+        .ok()
 }
 
 /// The certificate authorities of a configuration, as one PEM text.

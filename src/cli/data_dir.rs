@@ -15,7 +15,7 @@ pub struct DataDir {
     path: PathBuf,
 }
 
-/// Held as long as this process uses the directory's store.
+/// Held as long as this process uses that part of the directory.
 pub struct Lock {
     _file: File,
 }
@@ -60,9 +60,19 @@ impl DataDir {
             })
     }
 
-    /// Takes the directory for this process, until the lock is dropped.
+    /// Takes the directory's store for this process, until the lock is dropped.
     pub fn lock(&self) -> Result<Lock> {
-        let path = self.path.join("lock");
+        self.lock_file("lock")
+    }
+
+    /// Takes the directory's kubelet files for this process. A kubelet may run beside an API server that is another
+    /// process, so it has a lock of its own.
+    pub fn lock_kubelet(&self) -> Result<Lock> {
+        self.lock_file("kubelet.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> Result<Lock> {
+        let path = self.path.join(name);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -2,6 +2,7 @@
 
 mod args;
 mod components;
+mod config_file;
 mod connect;
 mod data_dir;
 mod logging;
@@ -10,6 +11,7 @@ mod render;
 mod report;
 mod run;
 mod serve;
+mod sources;
 mod supervise;
 
 use std::process::ExitCode;
@@ -33,7 +35,7 @@ pub fn main() -> ExitCode {
     match start(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            report::fail(&error);
             ExitCode::from(FAILURE)
         }
     }
@@ -59,5 +61,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Command::Scheduler(args)) => components::scheduler(args).await,
         Some(Command::Kubelet(args)) => components::kubelet(args).await,
         Some(Command::Down(args)) => components::down(args).await,
+        Some(Command::Status(args)) => sources::status(args).await,
+        Some(Command::Sync(args)) => sources::sync(args).await,
+        Some(Command::Suspend(args)) => sources::suspend(args, true).await,
+        Some(Command::Resume(args)) => sources::suspend(args, false).await,
+        Some(Command::Approve(args)) => sources::approve(args).await,
+        Some(Command::History(args)) => sources::history(args).await,
     }
 }

@@ -1,12 +1,21 @@
 //! This node's kubelet: its name and configuration from the flags.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
 
 use super::args::NodeArgs;
 use super::data_dir::DataDir;
+use crate::client::Told;
 use crate::kubelet;
+use crate::object::taint::NOT_READY;
+
+/// A node registers and reports within some tens of milliseconds once Docker answers.
+const READY: Duration = Duration::from_secs(1);
 
 /// The node's name: the flag's, or the host name made into a valid object name.
 pub fn name(args: &NodeArgs) -> Result<String> {
@@ -48,6 +57,21 @@ pub fn config(args: &NodeArgs, data: &DataDir, bind: SocketAddr, client_ca: Opti
     config.node_ip = Some(bind.ip()).filter(|address| !address.is_unspecified());
     config.client_ca = client_ca;
     Ok(config)
+}
+
+/// Waits until the node takes pods, or for as long as that usually takes: pods that come sooner are placed only when
+/// they are tried again, and leave an event that says so. Without Docker the node is not ready, and all else goes on.
+pub async fn ready(client: &Client, name: &str) {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let ready = await_condition(nodes, name, |node: Option<&Node>| {
+        let spec = node.and_then(|node| node.spec.as_ref());
+        spec.is_some_and(|spec| !spec.taints.iter().flatten().any(|taint| taint.key == NOT_READY))
+    });
+    match tokio::time::timeout(READY, ready).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(error = %Told(&error), "the node could not be watched"),
+        Err(_) => tracing::debug!(node = name, "the node is not ready yet"),
+    }
 }
 
 #[cfg(test)]

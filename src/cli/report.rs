@@ -1,5 +1,6 @@
 //! Writes what the reconciler reports to the terminal, or as data to whatever reads it.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -9,11 +10,14 @@ use serde::Serialize;
 
 use super::args::Output;
 use super::render::{self, Style};
+use crate::client::Told;
 use crate::gitops::report::Verdict;
 use crate::gitops::{Action, PlanReport, Report, Reporter};
 
 /// Prints each report as it comes.
 pub struct Printer {
+    /// Which of several sources it is that reports.
+    source: Option<String>,
     output: Output,
     out: Style,
     err: Style,
@@ -22,9 +26,10 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Reports to standard output, what is wrong to standard error.
-    pub fn stdout(output: Output) -> Self {
+    /// Reports to standard output, what is wrong to standard error; with the name of the source, where there are several.
+    pub fn of(output: Output, source: Option<&str>) -> Self {
         Self {
+            source: source.map(str::to_owned),
             output,
             out: style(&std::io::stdout()),
             err: style(&std::io::stderr()),
@@ -32,14 +37,31 @@ impl Printer {
         }
     }
 
+    fn data<'a>(&'a self, report: &'a Report) -> Named<'a> {
+        Named {
+            source: self.source.as_deref(),
+            report,
+        }
+    }
+
     fn text(&self, report: &Report) -> std::io::Result<()> {
-        let wrong = render::report(report, self.err).filter(|(_, wrong)| *wrong);
-        match (wrong, render::report(report, self.out)) {
+        let source = self.source.as_deref();
+        let wrong = render::report(report, source, self.err).filter(|(_, wrong)| *wrong);
+        match (wrong, render::report(report, source, self.out)) {
             (Some((text, _)), _) => std::io::stderr().write_all(text.as_bytes()),
             (None, Some((text, _))) => write_out(&text),
             (None, None) => Ok(()),
         }
     }
+}
+
+/// A report with the name of the source that it is about, where there are several.
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(rename = "of", skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(flatten)]
+    report: &'a Report,
 }
 
 impl Reporter for Printer {
@@ -48,8 +70,8 @@ impl Reporter for Printer {
         let _turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let written = match self.output {
             Output::Text => self.text(&report),
-            Output::Json => encode_json(&report, false).and_then(|text| write_out(&text)),
-            Output::Yaml => encode_yaml(&report).and_then(|text| write_out(&text)),
+            Output::Json => encode_json(&self.data(&report), false).and_then(|text| write_out(&text)),
+            Output::Yaml => encode_yaml(&self.data(&report)).and_then(|text| write_out(&text)),
             Output::Name => match &report {
                 Report::Change(change) => write_out(&format!(
                     "{}/{}\n",
@@ -67,11 +89,52 @@ impl Reporter for Printer {
     }
 }
 
-/// Prints what a sync would change; the exit code says whether anything would.
+/// Prints text that is the answer to a command.
 ///
 /// # Errors
 /// Where standard output cannot be written.
-pub fn print_plan(plan: &PlanReport, output: Output) -> Result<ExitCode> {
+pub fn print(text: &str) -> std::io::Result<()> {
+    write_out(text)
+}
+
+/// Prints data as one JSON or YAML document.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn print_data(value: &impl Serialize, output: Output) -> std::io::Result<()> {
+    write_out(&match output {
+        Output::Yaml => encode_yaml(value)?,
+        _ => encode_json(value, true)?,
+    })
+}
+
+/// How to write to standard output.
+pub fn stdout_style() -> Style {
+    style(&std::io::stdout())
+}
+
+/// A line at the start: what a person needs next.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn announce(label: &str, text: impl Display) -> std::io::Result<()> {
+    write_out(&format!("{label:<width$} {text}\n", width = render::COLUMN))
+}
+
+/// Tells why the program ends.
+pub fn fail(error: &anyhow::Error) {
+    let text = format!("error: {}\n", Told(error.as_ref()));
+    // Where nobody reads it, the exit code says enough.
+    if let Err(error) = std::io::stderr().write_all(text.as_bytes()) {
+        tracing::debug!(%error, "the reason could not be written");
+    }
+}
+
+/// Prints what a sync would change.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn print_plan(plan: &PlanReport, output: Output) -> Result<()> {
     match output {
         Output::Text => {
             let (text, _) = render::plan(plan, style(&std::io::stdout()));
@@ -91,11 +154,16 @@ pub fn print_plan(plan: &PlanReport, output: Output) -> Result<ExitCode> {
             print_errors(plan)?;
         }
     }
-    Ok(ExitCode::from(match plan.verdict() {
+    Ok(())
+}
+
+/// What a dry run returns to the shell.
+pub fn exit_code(verdict: Verdict) -> ExitCode {
+    ExitCode::from(match verdict {
         Verdict::Same => 0,
         Verdict::Differs => 1,
         Verdict::Error => super::FAILURE,
-    }))
+    })
 }
 
 /// The plan and what the exit code says, as one document.

@@ -11,76 +11,175 @@ use super::args::RunArgs;
 use super::data_dir::DataDir;
 use super::report::Printer;
 use super::supervise::{Supervisor, signals};
-use super::{connect, node, report, serve};
+use super::{config_file, connect, node, report, serve};
 use crate::apiserver::pki::Pki;
 use crate::apiserver::{self, ApiServer};
+use crate::gitops::report::Verdict;
+use crate::gitops::trust::{Keyring, Mode, Verify};
+use crate::gitops::webhook::{self, Webhooks};
 use crate::store::{Embedded, Store};
 use crate::{gitops, kubelet, scheduler};
 
 /// Runs what the flags say.
 pub async fn run(args: RunArgs) -> Result<ExitCode> {
     let data = DataDir::locate(&args.data)?;
-    let config = gitops::Config {
-        source: args.source.clone(),
-        reference: args.reference.clone(),
-        path: args.path.clone(),
-        interval: args.interval,
-        schedules: args.schedule.clone(),
-        prune: !args.no_prune,
-        data_dir: data.path().to_owned(),
-    };
-    gitops::check(&config)?;
+    let configs = sources(&args, &data)?;
+    for config in &configs {
+        gitops::check(config)?;
+    }
     let shutdown = signals()?;
     if args.dry_run {
-        return dry_run(&args, &data, &config, shutdown).await;
+        return dry_run(&args, &data, &configs, shutdown).await;
     }
     if args.once {
-        return once(&args, &data, &config, shutdown).await;
+        return once(&args, &data, &configs, shutdown).await;
     }
     match remote(&args).await? {
-        Some(client) => {
-            let printer = Arc::new(Printer::stdout(args.output));
-            gitops::run(client, config, printer, shutdown).await?;
+        Some(server) => {
+            let client = connect::client(server)?;
+            let mut supervisor = Supervisor::new(shutdown.clone());
+            follow(&args, &data, configs, client, &mut supervisor, &shutdown).await?;
+            supervisor.run().await?;
         }
-        None => all_in_one(&args, &data, config, shutdown).await?,
+        None => all_in_one(&args, &data, configs, shutdown).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A client of the API server that the flags name, if they name one.
-async fn remote(args: &RunArgs) -> Result<Option<Client>> {
+/// What must be signed, if the flags ask for it.
+fn verify(args: &RunArgs) -> Result<Option<Verify>> {
+    let (files, mode) = match (args.verify_commits.as_slice(), args.verify_tags.as_slice()) {
+        ([], []) => return Ok(None),
+        ([], files) => (files, Mode::Tag),
+        (files, _) => (files, Mode::Commit),
+    };
+    let keyring = Keyring::read(files)?;
+    Ok(Some(Verify { keyring, mode }))
+}
+
+/// What to follow: SOURCE, or what the file says.
+fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
+    let webhooks = Webhooks::default();
+    if let Some(path) = &args.config {
+        let mut configs = config_file::read(path, data.path())?;
+        for config in &mut configs {
+            config.webhook_secret.clone_from(&args.webhook_secret);
+            config.webhooks = webhooks.clone();
+        }
+        return Ok(configs);
+    }
+    Ok(vec![gitops::Config {
+        verify: verify(args)?,
+        webhook_secret: args.webhook_secret.clone(),
+        webhooks,
+        reference: args.reference.clone(),
+        semver: args.semver.clone(),
+        access: match &args.credentials {
+            Some(directory) => gitops::Access::from_directory(directory)?,
+            None => gitops::Access::default(),
+        },
+        path: args.path.clone(),
+        ignore: args.ignore.clone(),
+        interval: args.interval,
+        schedules: args.schedule.clone(),
+        prune: !args.no_prune,
+        budget: args.prune_budget,
+        ..gitops::Config::new(&args.source, data.path().to_owned())
+    }])
+}
+
+/// Follows the sources, and listens for their webhooks; with a file of them also those that are objects of the cluster, where it has that kind.
+async fn follow(
+    args: &RunArgs,
+    data: &DataDir,
+    configs: Vec<gitops::Config>,
+    client: Client,
+    supervisor: &mut Supervisor,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let hooks = configs
+        .first()
+        .map(|config| config.webhooks.clone())
+        .unwrap_or_default();
+    if let Some(address) = args.webhook_listen {
+        let listener = serve::listen(address, "--webhook-listen").await?;
+        let (address, name) = (
+            listener.local_addr()?,
+            args.config.as_ref().map_or(webhook::DEFAULT, |_| "NAME"),
+        );
+        report::announce("webhooks", format_args!("http://{address}/webhook/{name}"))?;
+        let (hooks, stop) = (hooks.clone(), shutdown.clone());
+        supervisor.spawn("webhooks", async move {
+            webhook::serve(listener, hooks, stop).await.context("serving webhooks")
+        });
+    }
+    let taken = configs.iter().filter_map(|config| config.name.clone()).collect();
+    for config in configs {
+        let (client, stop) = (client.clone(), shutdown.clone());
+        let printer = Arc::new(Printer::of(args.output, config.name.as_deref()));
+        supervisor.spawn("the reconciler", async move {
+            Ok(gitops::run(client, config, printer, stop).await?)
+        });
+    }
+    let (output, stop) = (args.output, shutdown.clone());
+    let manager = gitops::manager::Manager {
+        client,
+        data_dir: data.path().to_owned(),
+        taken,
+        webhooks: hooks,
+        webhook_secret: args.webhook_secret.clone(),
+        reporter: Arc::new(move |name| Arc::new(Printer::of(output, Some(name)))),
+    };
+    if args.config.is_some() || (args.server.is_none() && args.kubeconfig.is_none()) {
+        supervisor.spawn("the sources' manager", async move { Ok(manager.run(stop).await?) });
+    }
+    Ok(())
+}
+
+/// How to reach the API server that the flags name, if they name one.
+async fn remote(args: &RunArgs) -> Result<Option<kube::Config>> {
     if args.server.is_none() && args.kubeconfig.is_none() {
         return Ok(None);
     }
     let config = connect::config(args.server.as_deref(), args.kubeconfig.as_deref()).await?;
-    connect::client(config).map(Some)
+    Ok(Some(config))
 }
 
 /// A client of the API server that the flags name, or of the data directory's if it answers.
 async fn running(args: &RunArgs, data: &DataDir) -> Result<Option<Client>> {
     match remote(args).await? {
-        Some(client) => Ok(Some(client)),
+        Some(config) => connect::answering(config).await.map(Some),
         None => Ok(connect::if_it_answers(&data.kubeconfig()).await),
     }
 }
 
-async fn all_in_one(args: &RunArgs, data: &DataDir, config: gitops::Config, shutdown: CancellationToken) -> Result<()> {
+async fn all_in_one(
+    args: &RunArgs,
+    data: &DataDir,
+    configs: Vec<gitops::Config>,
+    shutdown: CancellationToken,
+) -> Result<()> {
     data.create()?;
-    let _lock = data.lock()?;
+    let _locks = (data.lock()?, data.lock_kubelet()?);
     let serving = serve::start(&args.serving, data, &shutdown).await?;
-    println!("{:<11} {}", "state", serve::describe_store(data, &args.serving.etcd));
-    println!("{:<11} {}", "api server", serving.addresses.join(", "));
-    println!("{:<11} export KUBECONFIG={}", "kubectl", serving.kubeconfig.display());
+    report::announce("state", serve::describe_store(data, &args.serving.etcd))?;
+    report::announce("api server", serving.addresses.join(", "))?;
+    report::announce(
+        "kubectl",
+        format_args!("export KUBECONFIG={}", serving.kubeconfig.display()),
+    )?;
     let mut supervisor = Supervisor::new(shutdown.clone());
     let (api, client_ca) = (serving.api.clone(), serving.client_ca.clone());
     serving.spawn(&mut supervisor, &shutdown);
     node_components(&api, args, data, Some(client_ca), &mut supervisor, &shutdown)?;
     let client = serve::in_process(&api, "reconcile");
-    let printer = Arc::new(Printer::stdout(args.output));
-    supervisor.spawn("the reconciler", async move {
-        Ok(gitops::run(client, config, printer, shutdown).await?)
-    });
-    supervisor.run().await
+    let components = tokio::spawn(supervisor.run());
+    node::ready(&client, &node::name(&args.node)?).await;
+    let mut supervisor = Supervisor::new(shutdown.clone());
+    follow(args, data, configs, client, &mut supervisor, &shutdown).await?;
+    let reconcilers = supervisor.run().await;
+    components.await.context("the components")??;
+    reconcilers
 }
 
 /// Scheduler, controllers and kubelet over an API server in this process.
@@ -108,7 +207,7 @@ fn node_components(
 async fn dry_run(
     args: &RunArgs,
     data: &DataDir,
-    config: &gitops::Config,
+    configs: &[gitops::Config],
     shutdown: CancellationToken,
 ) -> Result<ExitCode> {
     let work = async {
@@ -116,8 +215,13 @@ async fn dry_run(
             Some(client) => client,
             None => serve::in_process(&without_writing(args, data).await?, "reconcile"),
         };
-        let plan = gitops::dry_run(client, config).await?;
-        report::print_plan(&plan, args.output)
+        let mut worst = Verdict::Same;
+        for config in configs {
+            let plan = gitops::dry_run(client.clone(), config).await?;
+            report::print_plan(&plan, args.output)?;
+            worst = worst.max(plan.verdict());
+        }
+        Ok(report::exit_code(worst))
     };
     tokio::select! {
         outcome = work => outcome,
@@ -157,15 +261,14 @@ async fn without_writing(args: &RunArgs, data: &DataDir) -> Result<ApiServer> {
 async fn once(
     args: &RunArgs,
     data: &DataDir,
-    config: &gitops::Config,
+    configs: &[gitops::Config],
     shutdown: CancellationToken,
 ) -> Result<ExitCode> {
-    let printer = Arc::new(Printer::stdout(args.output));
-    let outcome = match running(args, data).await? {
-        Some(client) => gitops::sync_once(client, config, printer, args.timeout, shutdown).await?,
-        None => once_in_process(args, data, config, printer, shutdown).await?,
+    let success = match running(args, data).await? {
+        Some(client) => sync_all(&client, args, configs, &shutdown).await?,
+        None => once_in_process(args, data, configs, shutdown).await?,
     };
-    Ok(if outcome.success() {
+    Ok(if success {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(super::FAILURE)
@@ -176,12 +279,11 @@ async fn once(
 async fn once_in_process(
     args: &RunArgs,
     data: &DataDir,
-    config: &gitops::Config,
-    printer: Arc<Printer>,
+    configs: &[gitops::Config],
     shutdown: CancellationToken,
-) -> Result<gitops::Outcome> {
+) -> Result<bool> {
     data.create()?;
-    let _lock = data.lock()?;
+    let _locks = (data.lock()?, data.lock_kubelet()?);
     let store = serve::open_store(data, &args.serving.etcd).await?;
     let pki = Pki::open(&data.path().join("pki"))?;
     let stop = shutdown.child_token();
@@ -190,10 +292,25 @@ async fn once_in_process(
     serve::spawn_controllers(&api, &mut supervisor, &stop);
     node_components(&api, args, data, None, &mut supervisor, &stop)?;
     let client = serve::in_process(&api, "reconcile");
-    let sync = gitops::sync_once(client, config, printer, args.timeout, stop.clone());
     let components = tokio::spawn(supervisor.run());
-    let outcome = sync.await;
+    let success = sync_all(&client, args, configs, &stop).await;
     stop.cancel();
     components.await.context("the components")??;
-    Ok(outcome?)
+    success
+}
+
+/// Syncs one source after the other; whether all went well.
+async fn sync_all(
+    client: &Client,
+    args: &RunArgs,
+    configs: &[gitops::Config],
+    shutdown: &CancellationToken,
+) -> Result<bool> {
+    let mut success = true;
+    for config in configs {
+        let printer = Arc::new(Printer::of(args.output, config.name.as_deref()));
+        let outcome = gitops::sync_once(client.clone(), config, printer, args.timeout, shutdown.clone()).await?;
+        success &= outcome.success();
+    }
+    Ok(success)
 }

@@ -131,7 +131,8 @@ pub fn in_process(api: &ApiServer, component: &'static str) -> kube::Client {
     kube::Client::new(api.router_as(User::admin(component)), "default")
 }
 
-async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
+/// A listener, or whose flag must change.
+pub async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (perhaps another reconcile or Kubernetes does); choose another with {flag}")
     })

@@ -6,6 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
+use crate::client::Told;
+
 /// Tells what a controller did to an object. Cluster objects' events lie in the default namespace.
 pub(super) async fn tell(client: &Client, about: ObjectReference, component: &str, reason: &str, message: String) {
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
@@ -35,6 +37,6 @@ pub(super) async fn tell(client: &Client, about: ObjectReference, component: &st
         .create(&PostParams::default(), &event)
         .await
     {
-        tracing::debug!(reason, %error, "cannot write an event");
+        tracing::debug!(reason, error = %Told(&error), "cannot write an event");
     }
 }

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Error, stream};
+use super::run::Error;
+use crate::client::{Told, lasting};
 
 /// The finalizer that stands for the content.
 const FINALIZER: &str = "kubernetes";
@@ -46,7 +47,7 @@ enum PassError {
 /// Empties namespaces until told to stop.
 pub(super) async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let namespaces = Api::<Namespace>::all(client.clone());
-    let mut events = pin!(stream(
+    let mut events = pin!(lasting(
         kube::runtime::watcher(namespaces, watcher::Config::default()),
         "namespaces"
     ));
@@ -94,8 +95,7 @@ async fn empty(client: Client, name: String, shutdown: CancellationToken) -> Str
             Ok(0) => return name,
             Ok(left) => tracing::debug!(namespace = %name, left, "emptying a namespace"),
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(namespace = %name, error, "emptying a namespace failed and is tried again");
+                tracing::warn!(namespace = %name, error = %Told(&error), "emptying a namespace failed and is tried again");
             }
         }
         tokio::select! {

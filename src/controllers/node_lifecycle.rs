@@ -7,13 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::world::NodeView;
-use crate::object::taint::{NO_EXECUTE, NO_SCHEDULE};
+use crate::object::taint::{NO_EXECUTE, NO_SCHEDULE, NOT_READY};
 
 /// A node silent for this long counts as lost; Kubernetes' default, four renewals of the lease.
 pub const GRACE: Duration = Duration::from_secs(40);
 
-/// Ready is False.
-pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// Ready is Unknown.
 pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 

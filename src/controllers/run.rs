@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::act::{self, Action, Outcome};
 use super::world::{PodView, Uid, World, strip};
 use super::{eviction, namespaces, node_lifecycle, pod_collection};
+use crate::client::lasting;
 
 /// Deciding looks at everything, so events that come together are decided on together.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -69,27 +70,12 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     Ok(())
 }
 
-/// A watch that goes on through errors, waiting longer after each in a row.
-pub(super) fn stream<K: Send>(
-    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-    what: &'static str,
-) -> impl Stream<Item = Event<K>> + Send {
-    watch.default_backoff().filter_map(move |event| async move {
-        event
-            .inspect_err(|error| {
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(what, error, "a watch failed and is opened again");
-            })
-            .ok()
-    })
-}
-
 async fn tidy(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let all = watcher::Config::default;
-    let mut pods = pin!(stream(watch(Api::<Pod>::all(client.clone()), all()), "pods"));
-    let mut nodes = pin!(stream(watch(Api::<Node>::all(client.clone()), all()), "nodes"));
+    let mut pods = pin!(lasting(watch(Api::<Pod>::all(client.clone()), all()), "pods"));
+    let mut nodes = pin!(lasting(watch(Api::<Node>::all(client.clone()), all()), "nodes"));
     let leases = Api::<Lease>::namespaced(client.clone(), act::LEASES);
-    let mut leases = pin!(stream(watch(leases, all()), "leases"));
+    let mut leases = pin!(lasting(watch(leases, all()), "leases"));
     let mut tidier = Tidier {
         client,
         config,

@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::applyset::{ApplySet, PART_OF};
 use super::error::Error;
+use super::fail_point;
+use super::health::is_going;
 use super::plan::{PRUNE, Plan, Stage, Step};
 use super::predict::refusals;
 use super::report::{Action, Change, Counts, ObjectKey, Problem, Report, Reporter};
@@ -110,9 +112,15 @@ impl Applier<'_> {
     }
 
     async fn stage(&self, steps: &[Step], applied: &mut Applied) -> Result<(), Error> {
+        // What lies in a namespace that has to go first waits with it.
+        let (waiting, steps): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| {
+            let namespace = |key: &ObjectKey| key.kind == "Namespace" && Some(&key.name) == step.key.namespace.as_ref();
+            step.manifest.is_some() && applied.pending.iter().any(namespace)
+        });
+        applied.pending.extend(waiting.into_iter().map(|step| step.key.clone()));
         // Boxed and collected, or the compiler cannot see that the futures may move between threads.
         let writes: Vec<_> = steps
-            .iter()
+            .into_iter()
             .map(|step| async move { (step, self.step(step).await) }.boxed())
             .collect();
         let mut results = stream::iter(writes).buffer_unordered(CONCURRENCY);
@@ -176,6 +184,7 @@ impl Applier<'_> {
     async fn write(&self, step: &Step, manifest: &Value) -> Result<Done, kube::Error> {
         let namespace = step.key.namespace.as_deref();
         let deadline = Instant::now() + NAMESPACE_READY;
+        fail_point::pass("before a write");
         loop {
             let written = self
                 .requests
@@ -189,24 +198,45 @@ impl Applier<'_> {
                 {
                     sleep(NAMESPACE_PAUSE).await;
                 }
-                result => return result.map(|object| Done::Written(Box::new(object))),
+                result => {
+                    fail_point::pass("after a write");
+                    return result.map(|object| Done::Written(Box::new(object)));
+                }
             }
         }
     }
 
     /// Deletes this very object, waits until it is gone and creates the new one. The manifest was found valid before.
     async fn replace(&self, step: &Step, manifest: &Value, live: &Value) -> Result<Done, kube::Error> {
-        if live["metadata"].get("deletionTimestamp").is_none() {
-            match self.requests.delete(&step.resource, live, false).await {
-                Ok(()) => {}
-                // Gone, or gone and made again by another hand: the apply below decides.
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-                Err(error) => return Err(error),
-            }
+        if !is_going(live) {
+            fail_point::pass("before a replacement");
+            self.tell_to_go(step, live).await?;
+            fail_point::pass("within a replacement");
         }
         match self.wait_gone(step, live).await? {
             true => self.write(step, manifest).await,
             false => Ok(Done::Pending),
+        }
+    }
+
+    /// Deletes this very object, whatever state it is in by now.
+    async fn tell_to_go(&self, step: &Step, live: &Value) -> Result<(), kube::Error> {
+        let mut tries = 1;
+        loop {
+            match self.requests.delete(&step.resource, live, false).await {
+                Ok(()) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 && tries < MAX_CONFLICTS => {
+                    tries += 1;
+                    let namespace = step.key.namespace.as_deref();
+                    let now = self.requests.get(&step.resource, namespace, &step.key.name).await?;
+                    // Gone and made again by another hand: the apply that follows decides.
+                    if now.is_none_or(|now| now["metadata"]["uid"] != live["metadata"]["uid"]) {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -247,9 +277,13 @@ impl Applier<'_> {
     /// Deletes an object only in the state in which it was found to be ours and unprotected.
     async fn delete(&self, step: &Step, live: &Value) -> Result<Done, kube::Error> {
         let mut current = live.clone();
+        fail_point::pass("before a deletion");
         for _ in 0..MAX_CONFLICTS {
             match self.requests.delete(&step.resource, &current, true).await {
-                Ok(()) => return Ok(Done::Deleted),
+                Ok(()) => {
+                    fail_point::pass("after a deletion");
+                    return Ok(Done::Deleted);
+                }
                 Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Done::Deleted),
                 Err(kube::Error::Api(status)) if status.code == 409 => {
                     let namespace = step.key.namespace.as_deref();
@@ -282,6 +316,6 @@ fn verb(action: Action) -> &'static str {
         Action::Update => "changing",
         Action::Replace => "replacing",
         Action::Delete => "deleting",
-        Action::Keep | Action::Unchanged => "looking at",
+        Action::Keep | Action::Blocked | Action::Unchanged => "looking at",
     }
 }

@@ -7,33 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
-use super::fieldset::MANAGER;
 use super::report::ObjectKey;
 
 /// The label of members.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// The label of the parent.
-const ID: &str = "applyset.kubernetes.io/id";
-const TOOLING: &str = "applyset.kubernetes.io/tooling";
-const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
-const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+pub(super) const ID: &str = "applyset.kubernetes.io/id";
+pub(super) const TOOLING: &str = "applyset.kubernetes.io/tooling";
+pub(super) const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+pub(super) const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 /// The annotation that says which source the parent is for.
-const SOURCE: &str = "reconcile.dev/source";
+pub(super) const SOURCE: &str = "reconcile.dev/source";
 
 /// Every cluster has this namespace, and people do not trip over what lies in it.
 pub const NAMESPACE: &str = "kube-system";
 
 /// How large the memory of files may grow; a ConfigMap holds 1 MiB.
 const MAX_DATA_BYTES: usize = 900_000;
-
-/// How often a write of the parent is decided again after another writer came first.
-const MAX_CONFLICTS: usize = 5;
 
 /// Which set, derived from the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +34,8 @@ pub struct ApplySet {
     pub name: String,
     /// The value of the label on members.
     pub id: String,
-    source: String,
+    /// What the set was derived from.
+    pub source: String,
 }
 
 impl ApplySet {
@@ -59,6 +52,13 @@ impl ApplySet {
             id,
             source: source.to_owned(),
         }
+    }
+
+    /// What people call it: the last part of the source.
+    pub fn short_name(&self) -> &str {
+        let last = self.source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let last = last.strip_suffix(".git").unwrap_or(last);
+        if last.is_empty() { &self.name } else { last }
     }
 }
 
@@ -182,7 +182,7 @@ impl Members {
         self.len() == 0
     }
 
-    fn to_data(&self) -> BTreeMap<String, String> {
+    pub(super) fn to_data(&self) -> BTreeMap<String, String> {
         let write = |with_files: bool| -> BTreeMap<String, String> {
             self.kinds
                 .iter()
@@ -206,7 +206,7 @@ impl Members {
         }
     }
 
-    fn from_data(data: &BTreeMap<String, String>) -> Self {
+    pub(super) fn from_data(data: &BTreeMap<String, String>) -> Self {
         let mut members = Self::default();
         for (key, lines) in data {
             let Some(kind) = MemberKind::from_data_key(key) else {
@@ -223,7 +223,7 @@ impl Members {
         members
     }
 
-    fn group_kinds(&self) -> String {
+    pub(super) fn group_kinds(&self) -> String {
         let kinds: BTreeSet<String> = self
             .kinds
             .keys()
@@ -235,7 +235,7 @@ impl Members {
         kinds.into_iter().collect::<Vec<_>>().join(",")
     }
 
-    fn namespaces(&self) -> String {
+    pub(super) fn namespaces(&self) -> String {
         let namespaces: BTreeSet<&str> = self
             .kinds
             .values()
@@ -245,98 +245,6 @@ impl Members {
             .collect();
         namespaces.into_iter().collect::<Vec<_>>().join(",")
     }
-}
-
-/// The parent as last seen in the cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    parent: Option<ConfigMap>,
-    /// What it says.
-    pub members: Members,
-}
-
-impl Inventory {
-    /// Reads the parent; an absent one is empty.
-    ///
-    /// # Errors
-    /// Where the API server does not answer or refuses.
-    pub async fn load(client: &Client, set: &ApplySet) -> Result<Self, Error> {
-        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-        let parent = api
-            .get_opt(&set.name)
-            .await
-            .map_err(|error| Error::api("reading what this source owns", error))?;
-        let members = parent
-            .as_ref()
-            .and_then(|parent| parent.data.as_ref())
-            .map(Members::from_data)
-            .unwrap_or_default();
-        Ok(Self { parent, members })
-    }
-
-    /// Writes the parent if it says anything else, by compare-and-swap.
-    ///
-    /// # Errors
-    /// Where the API server does not answer or refuses.
-    pub async fn store(&mut self, client: &Client, set: &ApplySet, members: &Members) -> Result<(), Error> {
-        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-        let failed = |error| Error::api("recording what this source owns", error);
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        for _ in 0..MAX_CONFLICTS {
-            let wanted = parent(set, members, self.parent.as_ref());
-            if self.parent.as_ref() == Some(&wanted) {
-                return Ok(());
-            }
-            let written = match &self.parent {
-                None => api.create(&params, &wanted).await,
-                Some(_) => api.replace(&set.name, &params, &wanted).await,
-            };
-            match written {
-                Ok(parent) => {
-                    self.members = members.clone();
-                    self.parent = Some(parent);
-                    return Ok(());
-                }
-                // Another writer, or somebody deleted it: look again.
-                Err(kube::Error::Api(status))
-                    if status.code == 409 || (status.code == 404 && self.parent.is_some()) =>
-                {
-                    self.parent = api.get_opt(&set.name).await.map_err(failed)?;
-                }
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(Error::Source(format!(
-            "ConfigMap {NAMESPACE}/{} is being written by somebody else; are two reconcilers following this source?",
-            set.name
-        )))
-    }
-}
-
-fn parent(set: &ApplySet, members: &Members, old: Option<&ConfigMap>) -> ConfigMap {
-    let mut parent = old.cloned().unwrap_or_else(|| ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(set.name.clone()),
-            namespace: Some(NAMESPACE.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..ConfigMap::default()
-    });
-    parent.labels_mut().insert(ID.to_owned(), set.id.clone());
-    let annotations = parent.annotations_mut();
-    for (key, value) in [
-        (TOOLING, concat!("reconcile/v", env!("CARGO_PKG_VERSION")).to_owned()),
-        (GROUP_KINDS, members.group_kinds()),
-        (NAMESPACES, members.namespaces()),
-        (SOURCE, set.source.clone()),
-    ] {
-        annotations.insert(key.to_owned(), value);
-    }
-    parent.data = Some(members.to_data()).filter(|data| !data.is_empty());
-    parent
 }
 
 #[cfg(test)]
@@ -377,24 +285,6 @@ mod tests {
             members().file(&key("coordination.k8s.io", "Lease", Some("kube-system"), "l")),
             None
         );
-    }
-
-    #[test]
-    fn the_parent_follows_the_convention() {
-        let set = ApplySet::of("/srv/apps");
-        let parent = parent(&set, &members(), None);
-        assert_eq!(
-            parent.annotations()[GROUP_KINDS],
-            "Lease.coordination.k8s.io,Namespace,Pod"
-        );
-        assert_eq!(parent.annotations()[NAMESPACES], "shop");
-        assert!(
-            set.id.starts_with("applyset-") && set.id.ends_with("-v1") && set.id.len() <= 63,
-            "{}",
-            set.id
-        );
-        assert_eq!(parent.labels()[ID], set.id);
-        assert_ne!(ApplySet::of("/srv/apps/other").id, set.id);
     }
 
     #[test]

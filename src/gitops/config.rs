@@ -3,21 +3,74 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::Access;
+use super::budget::Budget;
+use super::trust::Verify;
+use super::webhook::Webhooks;
+
 /// What to follow and how.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What people call it, and what tells its objects from those of others, whatever it follows; none means that the
+    /// source itself does.
+    pub name: Option<String>,
+    /// Nothing is synced while this is true.
+    pub suspended: bool,
     /// A directory, the root of a git work tree, a bare repository or a git URL.
     pub source: String,
     /// Branch, tag or commit; none means the repository's HEAD.
     pub reference: Option<String>,
+    /// Instead of `reference`: a range of versions, whose highest tag is followed.
+    pub semver: Option<String>,
+    /// What a remote is given to let us in, and whom to trust there.
+    pub access: Access,
     /// The folder below the source that holds the manifests.
     pub path: Option<PathBuf>,
+    /// What is left out below it, as in a `.gitignore`: as if it were absent, so that its objects are deleted.
+    pub ignore: Vec<String>,
     /// How often to ask a remote, and the safety net under file events.
     pub interval: Duration,
     /// Cron expressions with seconds (six fields, local time) that say when to sync, instead of `interval` and events.
     pub schedules: Vec<String>,
     /// Whether objects that left the source are deleted.
     pub prune: bool,
+    /// How many of its objects may be deleted in one sync without a person's approval.
+    pub budget: Budget,
+    /// What must be signed, and by whom, if anything must.
+    pub verify: Option<Verify>,
+    /// The file with the secret of webhooks that tell of news; none means that they are not listened to.
+    pub webhook_secret: Option<PathBuf>,
+    /// Where webhooks arrive.
+    pub webhooks: Webhooks,
     /// Where clones of remote repositories are kept, under `sources/`.
     pub data_dir: PathBuf,
+}
+
+impl Config {
+    /// All of the source, kept up every half minute and pruned within the usual budget.
+    pub fn new(source: impl Into<String>, data_dir: PathBuf) -> Self {
+        Self {
+            name: None,
+            suspended: false,
+            source: source.into(),
+            reference: None,
+            semver: None,
+            access: Access::default(),
+            ignore: Vec::new(),
+            path: None,
+            interval: Duration::from_secs(30),
+            schedules: Vec::new(),
+            prune: true,
+            budget: Budget::default(),
+            verify: None,
+            webhook_secret: None,
+            webhooks: Webhooks::default(),
+            data_dir,
+        }
+    }
+
+    /// What decides which objects it owns, where it has a name.
+    pub fn identity(&self) -> Option<String> {
+        self.name.as_ref().map(|name| format!("sources/{name}"))
+    }
 }

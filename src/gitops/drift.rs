@@ -1,19 +1,23 @@
-//! Watches what the source owns, so that a change by another hand is seen at once. Only wakes; the next round decides.
+//! Watches what the source owns, so that a change by another hand is seen at once, and its parent object, so that what
+//! people ask of it is. Only wakes; the next round decides.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, pin_mut};
-use kube::api::{Api, DynamicObject};
-use kube::runtime::WatchStreamExt as _;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::applyset::PART_OF;
+use super::applyset::{ApplySet, NAMESPACE, PART_OF};
 use super::kinds::Resource;
-use super::sync::fingerprint;
+use super::record::Controls;
+use super::sync::{fingerprint, hash};
+use crate::client::lasting;
 
 /// The watches of one source, one a kind; they end when this is dropped.
 pub(super) struct Drift {
@@ -22,15 +26,23 @@ pub(super) struct Drift {
     woken: Arc<Notify>,
     /// By group and kind.
     watches: HashMap<(String, String), DropGuard>,
+    _parent: DropGuard,
 }
 
 impl Drift {
-    pub fn new(client: Client, set: &str) -> Self {
+    /// Watches what is asked of the source from now on.
+    pub fn new(client: Client, set: &ApplySet) -> Self {
+        let woken = Arc::new(Notify::new());
+        let config_maps = ApiResource::erase::<ConfigMap>(&());
+        let parents = Api::namespaced_with(client.clone(), NAMESPACE, &config_maps);
+        let only = Config::default().fields(&format!("metadata.name={}", set.name));
+        let seen = Seen::by(|parent| hash(&Controls::of(parent.annotations())));
         Self {
-            client,
-            labels: format!("{PART_OF}={set}"),
-            woken: Arc::new(Notify::new()),
+            labels: format!("{PART_OF}={}", set.id),
             watches: HashMap::new(),
+            _parent: start(parents, only, seen, &woken),
+            woken,
+            client,
         }
     }
 
@@ -41,13 +53,14 @@ impl Drift {
         self.watches.retain(|kind, _| wanted.contains(kind));
         for resource in kinds {
             if !self.watches.contains_key(&key(resource)) {
-                let stop = CancellationToken::new();
-                let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource.api);
-                let labels = self.labels.clone();
-                let woken = Arc::clone(&self.woken);
-                let stopped = stop.clone();
-                tokio::spawn(async move { stopped.run_until_cancelled(follow(api, labels, woken)).await });
-                self.watches.insert(key(resource), stop.drop_guard());
+                let api = Api::all_with(self.client.clone(), &resource.api);
+                let members = Config::default().labels(&self.labels);
+                let seen = Seen::by(|member| {
+                    let value = serde_json::to_value(member);
+                    value.map_or(0, |value| fingerprint(&value))
+                });
+                self.watches
+                    .insert(key(resource), start(api, members, seen, &self.woken));
             }
         }
     }
@@ -58,16 +71,24 @@ impl Drift {
     }
 }
 
-/// What was last seen of the members of a kind: by uid, a hash of all but the status.
-#[derive(Default)]
+/// What was last seen of objects, by uid: a hash of what matters of them.
 struct Seen {
+    mark: fn(&DynamicObject) -> u64,
     members: HashMap<String, u64>,
     /// Filled while a list comes in.
     listed: HashMap<String, u64>,
 }
 
 impl Seen {
-    /// Whether this event says that a member is not as it was.
+    fn by(mark: fn(&DynamicObject) -> u64) -> Self {
+        Self {
+            mark,
+            members: HashMap::new(),
+            listed: HashMap::new(),
+        }
+    }
+
+    /// Whether this event says that an object is not as it was.
     fn take(&mut self, event: Event<DynamicObject>) -> bool {
         match event {
             Event::Init => {
@@ -75,7 +96,7 @@ impl Seen {
                 false
             }
             Event::InitApply(object) => {
-                self.listed.insert(id(&object), mark(&object));
+                self.listed.insert(id(&object), (self.mark)(&object));
                 false
             }
             Event::InitDone => {
@@ -85,7 +106,7 @@ impl Seen {
                 changed
             }
             Event::Apply(object) => {
-                let mark = mark(&object);
+                let mark = (self.mark)(&object);
                 self.members.insert(id(&object), mark) != Some(mark)
             }
             Event::Delete(object) => {
@@ -100,24 +121,20 @@ fn id(object: &DynamicObject) -> String {
     object.uid().unwrap_or_else(|| object.name_any())
 }
 
-fn mark(object: &DynamicObject) -> u64 {
-    serde_json::to_value(object).map_or(0, |value| fingerprint(&value))
-}
-
-async fn follow(api: Api<DynamicObject>, labels: String, woken: Arc<Notify>) {
-    let events = watcher(api, Config::default().labels(&labels)).default_backoff();
-    pin_mut!(events);
-    let mut seen = Seen::default();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                if seen.take(event) {
-                    woken.notify_one();
-                }
+/// Watches until the guard is dropped.
+fn start(api: Api<DynamicObject>, which: Config, mut seen: Seen, woken: &Arc<Notify>) -> DropGuard {
+    let stop = CancellationToken::new();
+    let (stopped, woken) = (stop.clone(), Arc::clone(woken));
+    let follow = async move {
+        let mut events = pin!(lasting(watcher(api, which), "owned objects"));
+        while let Some(event) = events.next().await {
+            if seen.take(event) {
+                woken.notify_one();
             }
-            Err(error) => tracing::debug!(%error, "a watch on owned objects broke and is opened again"),
         }
-    }
+    };
+    tokio::spawn(async move { stopped.run_until_cancelled(follow).await });
+    stop.drop_guard()
 }
 
 #[cfg(test)]
@@ -136,7 +153,7 @@ mod tests {
 
     #[test]
     fn status_does_not_wake_and_everything_else_does() {
-        let mut seen = Seen::default();
+        let mut seen = Seen::by(|object| fingerprint(&serde_json::to_value(object).expect("JSON")));
         for (name, event, wakes) in [
             ("a list begins", Event::Init, false),
             ("an item", Event::InitApply(pod("1", "a", "Pending")), false),

@@ -1,5 +1,7 @@
 //! What stops a whole sync. Problems of single objects are [`super::Problem`]s, not errors.
 
+use crate::client::Told;
+
 /// Why a sync could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +22,9 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// People asked that it be left alone.
+    #[error("the source {0} is suspended; `reconcile resume {0}` ends that")]
+    Suspended(String),
     /// It was told to stop before it was done.
     #[error("stopped before the sync was complete")]
     Stopped,
@@ -30,28 +35,8 @@ impl Error {
     pub(crate) fn api(step: impl Into<String>, error: kube::Error) -> Self {
         Self::Api {
             step: step.into(),
-            reason: reason(&error),
+            reason: Told(&error).to_string(),
             source: Box::new(error),
-        }
-    }
-}
-
-/// What the API server said, without the client's debug output around it.
-pub(crate) fn reason(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
-        other => {
-            let mut text = other.to_string();
-            let mut cause = std::error::Error::source(other);
-            while let Some(next) = cause {
-                let next_text = next.to_string();
-                if !text.contains(&next_text) {
-                    text = format!("{text}: {next_text}");
-                }
-                cause = next.source();
-            }
-            text
         }
     }
 }

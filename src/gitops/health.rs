@@ -15,7 +15,7 @@ pub enum Health {
 
 /// The health of a live object.
 pub fn of(object: &Value) -> Health {
-    if object["metadata"].get("deletionTimestamp").is_some() {
+    if is_going(object) {
         return Health::Progressing("being deleted".into());
     }
     match (object["apiVersion"].as_str(), object["kind"].as_str()) {
@@ -26,6 +26,11 @@ pub fn of(object: &Value) -> Health {
         },
         _ => Health::Healthy,
     }
+}
+
+/// Whether it was told to go and is still there.
+pub fn is_going(object: &Value) -> bool {
+    object["metadata"].get("deletionTimestamp").is_some()
 }
 
 /// Whether a pod ended for good: it is neither started nor created again.

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use kube::core::ApiResource;
+use serde_json::Value;
 
-use super::error::{Error, reason};
+use super::error::Error;
+use super::report::ObjectKey;
+use super::requests::answered;
+use crate::client::Told;
 
 /// A kind as the API serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,16 @@ impl Resource {
         match self.api.group.as_str() {
             "" => format!("{}/{name}", self.singular),
             group => format!("{}.{group}/{name}", self.singular),
+        }
+    }
+
+    /// Which object of this kind that is.
+    pub fn key_of(&self, object: &Value) -> ObjectKey {
+        ObjectKey {
+            group: self.api.group.clone(),
+            kind: self.api.kind.clone(),
+            namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
+            name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -52,7 +66,7 @@ impl Kinds {
                     missing = true;
                     continue;
                 }
-                Err(error @ kube::Error::Api(_)) => Err(reason(&error)),
+                Err(error @ kube::Error::Api(_)) => Err(Told(&error).to_string()),
                 Err(error) => return Err(Error::api("asking the API server which kinds it serves", error)),
             };
             kinds.versions.insert(api_version.clone(), found);
@@ -61,6 +75,23 @@ impl Kinds {
             kinds.served = served(client).await?;
         }
         Ok(kinds)
+    }
+
+    /// Asks the cluster for everything that it serves.
+    ///
+    /// # Errors
+    /// Where the cluster does not answer.
+    pub async fn everything(client: &Client) -> Result<Self, Error> {
+        let all = versions(client).await?.into_iter().flatten().collect();
+        Self::discover(client, &all).await
+    }
+
+    /// What could not be asked, with the reason.
+    pub fn unknown(&self) -> Option<(&str, &str)> {
+        self.versions.iter().find_map(|(version, found)| match found {
+            Ok(_) => None,
+            Err(reason) => Some((version.as_str(), reason.as_str())),
+        })
     }
 
     /// The resource of that kind, or why there is none.
@@ -127,8 +158,8 @@ fn names(resources: &[Resource]) -> String {
 async fn ask(client: &Client, api_version: &str) -> Result<Vec<Resource>, kube::Error> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let list = match group {
-        "" => client.list_core_api_resources(version).await?,
-        _ => client.list_api_group_resources(api_version).await?,
+        "" => answered(client.list_core_api_resources(version)).await?,
+        _ => answered(client.list_api_group_resources(api_version)).await?,
     };
     Ok(list
         .resources
@@ -152,17 +183,31 @@ async fn ask(client: &Client, api_version: &str) -> Result<Vec<Resource>, kube::
         .collect())
 }
 
+/// The versions of each group, the preferred one first.
+async fn versions(client: &Client) -> Result<Vec<Vec<String>>, Error> {
+    let failed = |error| Error::api("asking the API server which groups it serves", error);
+    let core = answered(client.list_core_api_versions())
+        .await
+        .map_err(failed)?
+        .versions;
+    let groups = answered(client.list_api_groups()).await.map_err(failed)?.groups;
+    let groups = groups.into_iter().map(|group| {
+        let preferred = group.preferred_version.map(|version| version.group_version);
+        let all = group.versions.into_iter().map(|version| version.group_version);
+        let others = all.filter(|version| preferred.as_ref() != Some(version));
+        preferred.iter().cloned().chain(others.collect::<Vec<_>>()).collect()
+    });
+    Ok(core.into_iter().map(|version| vec![version]).chain(groups).collect())
+}
+
 /// Every version served, with its kinds. A group that does not answer is named without them.
 async fn served(client: &Client) -> Result<Vec<String>, Error> {
-    let failed = |error| Error::api("asking the API server which groups it serves", error);
-    let mut versions: Vec<String> = client.list_core_api_versions().await.map_err(failed)?.versions;
-    let groups = client.list_api_groups().await.map_err(failed)?.groups;
-    versions.extend(groups.into_iter().filter_map(|group| {
-        let preferred = group.preferred_version.or_else(|| group.versions.into_iter().next());
-        preferred.map(|version| version.group_version)
-    }));
-    let mut served = Vec::with_capacity(versions.len());
-    for version in versions {
+    let mut served = Vec::new();
+    for version in versions(client)
+        .await?
+        .into_iter()
+        .filter_map(|group| group.into_iter().next())
+    {
         served.push(match ask(client, &version).await {
             Ok(resources) => format!("{version} ({})", names(&resources)),
             Err(_) => version,

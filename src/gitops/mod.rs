@@ -6,27 +6,39 @@
 //!   └── trigger             └──── live ◀── drift (watch)
 //! ```
 //!
-//! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round.
+//! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers.
+//! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round, and
+//! [`manager`] does so for every `Source` object. What became of a source, and what people ask of it through [`manage`],
+//! lies beside its inventory in the cluster ([`record`]).
 
+mod access;
 mod apply;
 mod applyset;
+mod budget;
 mod config;
 mod diff;
 mod drift;
 mod error;
+mod fail_point;
 mod fieldset;
 mod health;
+mod inventory;
 mod kinds;
+pub mod manage;
+pub mod manager;
 mod manifests;
 mod once;
 mod plan;
 mod predict;
+pub mod record;
 pub mod report;
 mod requests;
 mod run;
 mod schedule;
 mod source;
 mod sync;
+pub mod trust;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +46,8 @@ use std::time::Duration;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+pub use access::Access;
+pub use budget::Budget;
 pub use config::Config;
 pub use error::Error;
 pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem, Report, Reporter};
@@ -48,6 +62,13 @@ pub fn check(config: &Config) -> Result<(), Error> {
     }
     schedule::Schedules::parse(&config.schedules)?;
     source::Source::open(config)?;
+    if let Some(file) = &config.webhook_secret {
+        webhook::Secret::read(file)?;
+        if !config.schedules.is_empty() {
+            let reason = "webhooks tell of news at once, and --schedule looks for it at its times only; choose one";
+            return Err(Error::Config(reason.into()));
+        }
+    }
     Ok(())
 }
 

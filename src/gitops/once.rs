@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use super::diff::diff;
 use super::error::Error;
 use super::health::{self, Health};
 use super::plan::Step;
+use super::record::Synced;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
 use super::source::{Source, View};
 use super::sync::{Engine, Prepared};
@@ -26,8 +28,9 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
     source.refresh().await?;
     let snapshot = source.read(View::OnDisk).await?;
     let described = source.describe();
-    let mut engine = Engine::new(client, &source, config.prune);
-    let prepared = engine.prepare(snapshot, None).await?;
+    let mut engine = Engine::new(client, &source, config);
+    let inventory = engine.inventory().await?;
+    let prepared = engine.prepare(snapshot, inventory, None).await?;
     let entries = prepared
         .plan
         .steps
@@ -47,7 +50,7 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
 
 fn entry(step: &Step) -> PlanEntry {
     let lines = match step.action {
-        Action::Delete => diff(step.live.as_ref(), None, None),
+        Action::Delete | Action::Blocked => diff(step.live.as_ref(), None, None),
         Action::Create | Action::Update | Action::Replace => {
             diff(step.live.as_ref(), step.predicted.as_ref(), step.manifest.as_ref())
         }
@@ -59,6 +62,7 @@ fn entry(step: &Step) -> PlanEntry {
         name: step.resource.name_of(&step.key.name),
         place: step.place.clone(),
         reasons: step.reasons.clone(),
+        predicted: step.predicted.clone(),
         diff: lines,
     }
 }
@@ -79,19 +83,43 @@ pub(super) async fn sync(
         });
         source.refresh().await?;
         let snapshot = source.read(View::Committed).await?;
-        let mut engine = Engine::new(client, &source, config.prune);
-        let mut prepared = engine.prepare(snapshot, None).await?;
+        let mut engine = Engine::new(client, &source, config);
+        let inventory = engine.inventory().await?;
+        if inventory.controls.suspended || config.suspended {
+            return Err(Error::Suspended(engine.set.short_name().to_owned()));
+        }
+        let mut prepared = engine.prepare(snapshot, inventory, None).await?;
         tell(&prepared, reporter);
         let applied = engine.carry_out(&mut prepared, Patience::UntilGone, reporter).await?;
         let mut problems = prepared.problems.clone();
-        for problem in applied.problems {
+        for problem in &applied.problems {
             reporter.report(Report::Problem(problem.clone()));
-            problems.push(problem);
+            problems.push(problem.clone());
         }
+        if let Some(approval) = &prepared.plan.approval {
+            problems.push(Problem {
+                place: None,
+                object: None,
+                reason: approval.to_string(),
+            });
+        }
+        let mut record = prepared.inventory.record.clone();
+        record.source = source.describe();
+        record.synced(
+            Synced {
+                revision: prepared.revision.clone(),
+                counts: applied.counts,
+                problems: problems.clone(),
+                approval: prepared.plan.approval.clone(),
+            },
+            Timestamp::now(),
+        );
+        engine.conclude(&mut prepared, &applied, &record).await?;
         reporter.report(Report::Synced {
             revision: prepared.revision.clone(),
             counts: applied.counts,
             problems: problems.len(),
+            replacing: applied.pending.len(),
             elapsed: started.elapsed(),
         });
         let failed: BTreeSet<&ObjectKey> = problems.iter().filter_map(|problem| problem.object.as_ref()).collect();

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::applyset::{ApplySet, Members, PART_OF};
+use super::budget::{Approval, Budget};
 use super::fieldset;
+use super::health::is_going;
 use super::kinds::Resource;
 use super::manifests::{Intended, Manifests};
 use super::predict::Prediction;
@@ -28,6 +30,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// In their order.
+    pub const ALL: [Self; 4] = [Self::Namespaces, Self::Definitions, Self::Config, Self::Workloads];
+
     /// The stage of a kind.
     pub fn of(group: &str, kind: &str) -> Self {
         match (group, kind) {
@@ -70,6 +75,10 @@ pub struct World<'a> {
     pub occupied: &'a BTreeMap<String, String>,
     /// Why nothing may be deleted at all, if so.
     pub no_prune: Option<String>,
+    /// How much may be deleted without approval.
+    pub budget: Budget,
+    /// The token of the deletions that a person agreed to, if any did.
+    pub approved: Option<&'a str>,
 }
 
 /// One object and what to do with it.
@@ -102,6 +111,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Objects that the API server refuses, each reason with its place.
     pub problems: Vec<Problem>,
+    /// What the deletions wait for, if they do.
+    pub approval: Option<Approval>,
 }
 
 impl Plan {
@@ -138,6 +149,7 @@ pub fn plan(world: &World<'_>) -> Plan {
     plan.steps.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
     let (mut kept, mut deleted): (Vec<Step>, Vec<Step>) = leavers(world).partition(|step| step.action == Action::Keep);
     deleted.sort_by(|a, b| order(&b.key).cmp(&order(&a.key)));
+    plan.approval = withhold(world, &mut deleted);
     kept.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
     plan.steps.extend(deleted);
     plan.steps.extend(kept);
@@ -209,7 +221,7 @@ fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
         .iter()
         .filter(|(key, _)| !world.manifests.objects.contains_key(key))
         // What is on its way out already needs nothing more.
-        .filter(|(_, owned)| owned.value["metadata"].get("deletionTimestamp").is_none())
+        .filter(|(_, owned)| !is_going(&owned.value))
         .map(|(key, owned)| {
             let keep = reason_to_keep(world, key, &owned.value);
             Step {
@@ -224,6 +236,23 @@ fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
                 cause: Cause::Source,
             }
         })
+}
+
+/// Blocks the deletions where they are more than the budget allows and nobody agreed to exactly them.
+fn withhold(world: &World<'_>, deletes: &mut [Step]) -> Option<Approval> {
+    if !world.budget.is_exceeded(deletes.len(), world.owned.len()) {
+        return None;
+    }
+    let approval = Approval::of(deletes, world.owned.len());
+    if world.approved == Some(approval.token.as_str()) {
+        return None;
+    }
+    for step in deletes {
+        step.action = Action::Blocked;
+        step.reasons
+            .push(format!("it waits for approval with {} others", approval.deletes - 1));
+    }
+    Some(approval)
 }
 
 fn reason_to_keep(world: &World<'_>, key: &ObjectKey, live: &Value) -> Option<String> {

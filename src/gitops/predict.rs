@@ -1,19 +1,28 @@
 //! Asks the API server what applying a manifest would give (`dryRun=All`). Writes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::applyset::{ApplySet, PART_OF};
 use super::diff::without_noise;
-use super::error::{Error, reason};
-use super::health::is_finished_pod;
-use super::manifests::Intended;
+use super::error::Error;
+use super::health::{is_finished_pod, is_going};
+use super::manifests::{Intended, Manifests};
+use super::report::ObjectKey;
 use super::requests::{Mode, Requests};
+use crate::client::Told;
 
 /// Where an object is validated whose own namespace does not exist yet.
 const STAND_IN_NAMESPACE: &str = "default";
+
+/// The account of pods that name none; every namespace gets one.
+const DEFAULT_ACCOUNT: &str = "default";
+
+/// Why an object on its way out is replaced.
+const BEING_DELETED: &str = "it is being deleted, and is made again once it is gone";
+const NAMESPACE_BEING_DELETED: &str = "its namespace is being deleted, and is made again once it is gone";
 
 /// What applying a manifest would do.
 #[derive(Clone, Debug)]
@@ -48,12 +57,103 @@ impl Refusal {
     }
 }
 
+/// What the same plan makes or changes before other objects, so that the API server cannot be asked about it yet.
+#[derive(Debug, Default)]
+pub struct Upcoming {
+    /// Namespaces that do not exist yet, or are on their way out and are made again.
+    pub namespaces: BTreeSet<String>,
+    /// Service accounts by namespace and name, and priority classes: what a new pod gets depends on them.
+    accounts: BTreeSet<(String, String)>,
+    classes: BTreeSet<String>,
+}
+
+impl Upcoming {
+    /// Before anything was predicted.
+    pub fn of(manifests: &Manifests, live: &BTreeMap<ObjectKey, Value>) -> Self {
+        let namespaces = manifests
+            .objects
+            .keys()
+            .filter(|key| key.kind == "Namespace" && key.group.is_empty())
+            .filter(|key| live.get(key).is_none_or(is_going))
+            .map(|key| key.name.clone());
+        Self {
+            namespaces: namespaces.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what was predicted for an earlier stage.
+    pub fn learn(&mut self, predictions: &BTreeMap<ObjectKey, Prediction>) {
+        for (key, prediction) in predictions {
+            let changes = match prediction {
+                Prediction::Same => false,
+                Prediction::Absent(_) | Prediction::Changed(_) | Prediction::Replace(..) => true,
+                Prediction::Refused(_) => {
+                    if key.kind == "Namespace" && key.group.is_empty() {
+                        self.namespaces.remove(&key.name);
+                    }
+                    false
+                }
+            };
+            match (key.group.as_str(), key.kind.as_str(), &key.namespace) {
+                ("", "ServiceAccount", Some(namespace)) if changes => {
+                    self.accounts.insert((namespace.clone(), key.name.clone()));
+                }
+                ("scheduling.k8s.io", "PriorityClass", _) if changes => {
+                    self.classes.insert(key.name.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the namespace is one of them.
+    pub fn has_namespace(&self, namespace: Option<&str>) -> bool {
+        namespace.is_some_and(|namespace| self.namespaces.contains(namespace))
+    }
+
+    /// Takes out of a new pod what cannot be asked about yet; whether there was anything. An account that will not be
+    /// there either is refused.
+    fn without_references(&self, key: &ObjectKey, pod: &mut Value) -> Result<bool, Vec<Refusal>> {
+        let (true, Some(namespace)) = (key.kind == "Pod" && key.group.is_empty(), &key.namespace) else {
+            return Ok(false);
+        };
+        let mut unknown = self.namespaces.contains(namespace);
+        let Some(spec) = pod["spec"].as_object_mut() else {
+            return Ok(unknown);
+        };
+        let named = |field: &str| spec.get(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+        let account = named("serviceAccountName").or_else(|| named("serviceAccount"));
+        let account = account.unwrap_or(DEFAULT_ACCOUNT).to_owned();
+        let class = named("priorityClassName").map(str::to_owned);
+        let upcoming = self.accounts.contains(&(namespace.clone(), account.clone()));
+        if unknown && !upcoming && account != DEFAULT_ACCOUNT {
+            return Err(vec![Refusal {
+                field: Some("spec.serviceAccountName".into()),
+                message: format!(
+                    "service account {namespace}/{account} does not exist; add a manifest for it, or create it"
+                ),
+            }]);
+        }
+        if unknown || upcoming {
+            unknown = true;
+            spec.remove("serviceAccountName");
+            spec.remove("serviceAccount");
+        }
+        if class.is_some_and(|class| self.classes.contains(&class)) {
+            unknown = true;
+            spec.remove("priorityClassName");
+        }
+        Ok(unknown)
+    }
+}
+
 /// Predicts for one source.
 pub(super) struct Predictor<'a> {
     pub requests: &'a Requests,
     pub set: &'a ApplySet,
-    /// Namespaces that the same plan creates first.
-    pub upcoming: &'a BTreeSet<String>,
+    /// What the same plan makes first.
+    pub upcoming: &'a Upcoming,
 }
 
 impl Predictor<'_> {
@@ -71,7 +171,11 @@ impl Predictor<'_> {
             None => self.absent(intended, manifest).await,
             Some(live) => match self.foreign(live) {
                 Some(refusal) => Ok(Prediction::Refused(refusal)),
-                None if live["metadata"].get("deletionTimestamp").is_some() => self.going(intended, manifest).await,
+                None if is_going(live) => self.going(intended, manifest, BEING_DELETED).await,
+                // What lies in a namespace that goes, goes with it.
+                None if self.upcoming.has_namespace(intended.key.namespace.as_deref()) => {
+                    self.going(intended, manifest, NAMESPACE_BEING_DELETED).await
+                }
                 None => self.existing(intended, manifest, live).await,
             },
         };
@@ -96,8 +200,10 @@ impl Predictor<'_> {
 
     async fn absent(&self, intended: &Intended, manifest: &Value) -> Result<Prediction, kube::Error> {
         let namespace = intended.key.namespace.as_deref();
-        if namespace.is_some_and(|namespace| self.upcoming.contains(namespace)) {
-            return match self.as_new(intended, manifest, Some(STAND_IN_NAMESPACE)).await? {
+        let mut asked = manifest.clone();
+        let depends = self.upcoming.without_references(&intended.key, &mut asked);
+        if self.upcoming.has_namespace(namespace) || !matches!(depends, Ok(false)) {
+            return match self.as_new(intended, manifest).await? {
                 Ok(predicted) => Ok(Prediction::Absent(predicted)),
                 Err(refusals) => Ok(Prediction::Refused(refusals)),
             };
@@ -125,10 +231,9 @@ impl Predictor<'_> {
     }
 
     /// It is being deleted and will be created again when it is gone.
-    async fn going(&self, intended: &Intended, manifest: &Value) -> Result<Prediction, kube::Error> {
-        let namespace = intended.key.namespace.as_deref();
-        Ok(match self.as_new(intended, manifest, namespace).await? {
-            Ok(predicted) => Prediction::Replace(predicted, "it is being deleted".into()),
+    async fn going(&self, intended: &Intended, manifest: &Value, why: &str) -> Result<Prediction, kube::Error> {
+        Ok(match self.as_new(intended, manifest).await? {
+            Ok(predicted) => Prediction::Replace(predicted, why.into()),
             Err(refusals) => Prediction::Refused(refusals),
         })
     }
@@ -187,37 +292,59 @@ impl Predictor<'_> {
                 "it exists, is not owned by this source, and cannot be changed in place ({reason}); delete it by hand to have it replaced"
             ))));
         }
-        let namespace = intended.key.namespace.as_deref();
-        Ok(match (self.as_new(intended, manifest, namespace).await?, refused) {
+        Ok(match (self.as_new(intended, manifest).await?, refused) {
             (Ok(predicted), _) => Prediction::Replace(predicted, reason),
             // Invalid in itself: what is wrong with it as a new object is the clearer message.
             (Err(refusals), _) => Prediction::Refused(refusals),
         })
     }
 
-    /// Whether the manifest is valid as a new object. API servers validate before they look whether the name is taken.
+    /// Whether the manifest is valid as a new object, and what that would be, if it can be said. API servers validate
+    /// before they look whether the name is taken.
     async fn as_new(
         &self,
         intended: &Intended,
         manifest: &Value,
-        namespace: Option<&str>,
     ) -> Result<Result<Option<Value>, Vec<Refusal>>, kube::Error> {
         let mut body = manifest.clone();
+        let approximate = match self.upcoming.without_references(&intended.key, &mut body) {
+            Ok(approximate) => approximate,
+            Err(refusals) => return Ok(Err(refusals)),
+        };
+        let mut namespace = intended.key.namespace.as_deref();
+        let stands_in = self.upcoming.has_namespace(namespace);
+        if stands_in {
+            namespace = Some(STAND_IN_NAMESPACE);
+        }
         if intended.resource.namespaced {
             body["metadata"]["namespace"] = json!(namespace);
         }
         match self.requests.preview_create(&intended.resource, namespace, &body).await {
+            Ok(_) if approximate => Ok(Ok(None)),
             Ok(mut predicted) => {
                 if intended.resource.namespaced {
                     predicted["metadata"]["namespace"] = json!(intended.key.namespace);
                 }
                 Ok(Ok(Some(predicted)))
             }
-            Err(kube::Error::Api(status)) if status.code == 400 || status.code == 422 => Ok(Err(refusals(&status))),
-            // The name is taken, or something stands in the way that is not the manifest's fault.
+            Err(kube::Error::Api(status)) if is_refused_as_new(&status, stands_in) => Ok(Err(refusals(&status))),
             Err(kube::Error::Api(_)) => Ok(Ok(None)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether the answer to the preview of a creation is about the object itself, so that it could not be created once its
+/// name is free. What is not known to be harmless counts: an object is never deleted for one that may be refused.
+fn is_refused_as_new(status: &Status, stands_in: bool) -> bool {
+    match status.code {
+        // The name is taken; by then everything else was found right.
+        409 => false,
+        // An object that goes makes room for the one that replaces it.
+        403 if status.message.contains("exceeded quota") => false,
+        // What the stand-in forbids, the object's own namespace may allow; classes are the same everywhere.
+        403 if stands_in => status.message.contains("PriorityClass"),
+        _ => true,
     }
 }
 
@@ -278,7 +405,7 @@ pub(super) fn refusals(status: &Status) -> Vec<Refusal> {
     if !found.is_empty() {
         return found;
     }
-    let message = reason(&kube::Error::Api(Box::new(status.clone())));
+    let message = Told(&kube::Error::Api(Box::new(status.clone()))).to_string();
     let unknown = unknown_fields(&message);
     match unknown.is_empty() {
         true => vec![mistyped(message)],
@@ -297,11 +424,28 @@ fn mistyped(message: String) -> Refusal {
             Some((first, rest)) if first.starts_with(char::is_uppercase) => rest,
             _ => field,
         };
-        let hint = if wanted == "string" { "; put it in quotes" } else { "" };
+        // As YAML calls them.
+        let value = match value {
+            "array" => "list",
+            "object" => "mapping",
+            value => value,
+        };
+        let hint = match (wanted, value) {
+            (_, "list" | "mapping") => "",
+            ("string", _) => "; put it in quotes",
+            _ => "",
+        };
         Some((
             field.to_owned(),
             format!("{field}: a {value} stands where a {wanted} belongs{hint}"),
         ))
+    });
+    let found = found.or_else(|| {
+        let (_, rest) = message.split_once(" cannot be handled as a ")?;
+        let (_, rest) = rest.split_once(": ")?;
+        let (field, _) = rest.split_once(": ")?;
+        let is_field = !field.contains(' ') && field != "json" && field.starts_with(char::is_lowercase);
+        is_field.then(|| (field.to_owned(), rest.to_owned()))
     });
     match found {
         Some((field, message)) => Refusal {
@@ -361,6 +505,42 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_deleted_for_an_object_that_may_be_refused() {
+        for (name, code, message, stands_in, expected) in [
+            ("the name is taken", 409, "pods \"a\" already exists", false, false),
+            ("invalid", 422, "Pod \"a\" is invalid", false, true),
+            (
+                "no such account",
+                403,
+                "error looking up service account default/x",
+                false,
+                true,
+            ),
+            (
+                "no such class",
+                403,
+                "no PriorityClass with name x was found",
+                false,
+                true,
+            ),
+            (
+                "no such class, asked elsewhere",
+                403,
+                "no PriorityClass with name x was found",
+                true,
+                true,
+            ),
+            ("a rule of another namespace", 403, "violates PodSecurity", true, false),
+            ("no room beside the old one", 403, "exceeded quota: pods", false, false),
+            ("overloaded", 429, "too many requests", false, true),
+            ("broken", 500, "internal error", false, true),
+        ] {
+            let status = Status::failure(message, "").with_code(code);
+            assert_eq!(is_refused_as_new(&status, stands_in), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn mistyped_fields_are_taken_from_the_message() {
         for (message, field, expected) in [
             (
@@ -372,6 +552,16 @@ mod tests {
                 "json: cannot unmarshal string into Go struct field ConfigMap.immutable of type bool",
                 Some("immutable"),
                 "immutable: a string stands where a bool belongs",
+            ),
+            (
+                "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal array into field spec.containers[0].env[0].value of type string",
+                Some("spec.containers[0].env[0].value"),
+                "spec.containers[0].env[0].value: a list stands where a string belongs",
+            ),
+            (
+                "Secret in version \"v1\" cannot be handled as a Secret: data.key: Invalid symbol 42, offset 0.",
+                Some("data.key"),
+                "data.key: Invalid symbol 42, offset 0.",
             ),
             ("something else", None, "something else"),
         ] {

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which object, whatever version of its kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// API group, empty for core.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// e.g. `Pod`.
     pub kind: String,
@@ -34,15 +34,15 @@ impl fmt::Display for ObjectKey {
 }
 
 /// Where in the source: a file, and a line and column in it where they are known (both count from 1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Below the source's folder, with `/`.
     pub path: String,
     /// 0 where the whole file is meant.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub line: usize,
     /// 0 where the whole line or file is meant.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub column: usize,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Place {
 }
 
 /// One thing that is wrong; the rest of the sync goes on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
     /// Where in the source, if it lies there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,12 +110,15 @@ pub enum Action {
     Delete,
     /// It left the source, or could not be read there, and stays for the reason given.
     Keep,
+    /// It would be deleted, and waits for a person's approval.
+    Blocked,
     /// It is as intended.
     Unchanged,
 }
 
 /// How many objects each action concerns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Created.
     pub create: usize,
@@ -127,6 +130,8 @@ pub struct Counts {
     pub delete: usize,
     /// Left alone although the source does not name them.
     pub keep: usize,
+    /// Waiting for approval.
+    pub blocked: usize,
     /// As intended already.
     pub unchanged: usize,
 }
@@ -140,8 +145,20 @@ impl Counts {
             Action::Replace => &mut self.replace,
             Action::Delete => &mut self.delete,
             Action::Keep => &mut self.keep,
+            Action::Blocked => &mut self.blocked,
             Action::Unchanged => &mut self.unchanged,
         } += 1;
+    }
+
+    /// These, and the changes of another round.
+    pub fn and_changes(self, other: Self) -> Self {
+        Self {
+            create: self.create + other.create,
+            update: self.update + other.update,
+            replace: self.replace + other.replace,
+            delete: self.delete + other.delete,
+            ..other
+        }
     }
 
     /// How many objects are, or would be, written.
@@ -151,7 +168,7 @@ impl Counts {
 }
 
 /// What state of the source is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Revision {
     /// A commit.
@@ -173,7 +190,7 @@ pub enum Revision {
 }
 
 /// A commit, as a person knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     /// The full hash.
     pub id: String,
@@ -195,7 +212,7 @@ impl Commit {
 const SHORT_HASH: usize = 7;
 
 /// A file that differs from HEAD.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uncommitted {
     /// Below the source's folder.
     pub path: String,
@@ -204,6 +221,11 @@ pub struct Uncommitted {
 }
 
 impl Revision {
+    /// The first characters of what tells it from others.
+    pub fn short(&self) -> &str {
+        self.id().get(..SHORT_HASH).unwrap_or(self.id())
+    }
+
     /// A text that differs whenever the content may differ.
     pub fn id(&self) -> &str {
         match self {
@@ -286,6 +308,8 @@ pub enum Report {
         counts: Counts,
         /// How many problems were reported.
         problems: usize,
+        /// How many objects have to be gone before they can be made again, and are not yet.
+        replacing: usize,
         /// How long it took.
         #[serde(serialize_with = "as_millis", rename = "elapsedMillis")]
         elapsed: Duration,
@@ -298,7 +322,7 @@ pub enum Report {
         #[serde(serialize_with = "as_millis", rename = "afterMillis")]
         after: Duration,
     },
-    /// `sync_once` waits for these objects.
+    /// The sync cannot go on with these objects yet.
     Waiting {
         /// Each with what it lacks.
         objects: Vec<(ObjectKey, String)>,
@@ -345,7 +369,7 @@ impl Outcome {
 }
 
 /// What a dry run says, by its exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing would change (exit code 0).
@@ -378,7 +402,7 @@ impl PlanReport {
     pub fn verdict(&self) -> Verdict {
         if !self.problems.is_empty() {
             Verdict::Error
-        } else if self.counts.changes() > 0 {
+        } else if self.counts.changes() + self.counts.blocked > 0 {
             Verdict::Differs
         } else {
             Verdict::Same
@@ -401,6 +425,9 @@ pub struct PlanEntry {
     /// Why this action, where it is not obvious.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// All that the object would be, where the API server could say. Holds the values of Secrets: never to be printed.
+    #[serde(skip)]
+    pub predicted: Option<serde_json::Value>,
     /// Live against intended, as a unified diff's lines. Secret values are masked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub diff: Vec<DiffLine>,

@@ -1,9 +1,12 @@
 //! Requests to the API server for objects of any kind, as plain values. Decides nothing.
 
+use std::time::Duration;
+
 use http::{Method, Request, header};
 use kube::Client;
 use kube::core::{ObjectList, Status};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::applyset::PART_OF;
 use super::fieldset::MANAGER;
@@ -14,6 +17,23 @@ const PAGE: usize = 500;
 
 /// Pages of one list: a server that never ends its pages is broken.
 const MAX_PAGES: usize = 10_000;
+
+/// How long one answer may take. API servers end requests after a minute themselves; what is not answered by half of
+/// that time never will be, and everything waits for it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Gives up waiting for an answer that does not come.
+///
+/// # Errors
+/// The request's own, or that there was no answer.
+pub(super) async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    match timeout(ANSWER_TIMEOUT, request).await {
+        Ok(answer) => answer,
+        Err(_) => Err(kube::Error::Service(
+            format!("the API server did not answer within {} s", ANSWER_TIMEOUT.as_secs()).into(),
+        )),
+    }
+}
 
 /// Whether a write is carried out or only answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +66,7 @@ impl Requests {
         name: &str,
     ) -> Result<Option<Value>, kube::Error> {
         let request = build(Method::GET, &path(resource, namespace, Some(name)), &[], None)?;
-        match self.client.request::<Value>(request).await {
+        match answered(self.client.request::<Value>(request)).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if is_absent(&status) => Ok(None),
             Err(error) => Err(error),
@@ -73,7 +93,7 @@ impl Requests {
             query.extend(labels.map(|labels| ("labelSelector", labels)));
             query.extend(token.as_deref().map(|token| ("continue", token)));
             let request = build(Method::GET, &path(resource, namespace, None), &query, None)?;
-            let page: List = self.client.request(request).await?;
+            let page: List = answered(self.client.request(request)).await?;
             for item in page.items {
                 let mut object = serde_json::to_value(item).map_err(kube::Error::SerdeError)?;
                 // Items of a list leave out what the list says.
@@ -108,7 +128,7 @@ impl Requests {
         }
         let body = Some(("application/apply-patch+yaml", manifest));
         let request = build(Method::PATCH, &path(resource, namespace, Some(name)), &query, body)?;
-        self.client.request(request).await
+        answered(self.client.request(request)).await
     }
 
     /// What creating the object would give; it is created nowhere.
@@ -125,7 +145,7 @@ impl Requests {
         ];
         let body = Some(("application/json", manifest));
         let request = build(Method::POST, &path(resource, namespace, None), &query, body)?;
-        self.client.request(request).await
+        answered(self.client.request(request)).await
     }
 
     /// Deletes this very object, and with a revision only in this very state.
@@ -144,7 +164,7 @@ impl Requests {
         let name = metadata["name"].as_str().unwrap_or_default();
         let path = path(resource, metadata["namespace"].as_str(), Some(name));
         let request = build(Method::DELETE, &path, &[], Some(("application/json", &options)))?;
-        self.client.request::<Value>(request).await.map(|_| ())
+        answered(self.client.request::<Value>(request)).await.map(|_| ())
     }
 }
 

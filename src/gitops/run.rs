@@ -6,19 +6,24 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::Patience;
+use super::apply::{Applied, Patience};
 use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
-use super::report::{Action, Counts, ObjectKey, Problem, Report, Reporter};
-use super::schedule::Schedules;
+use super::inventory::Inventory;
+use super::record::{Record, Synced};
+use super::report::{Action, ObjectKey, Problem, Report, Reporter};
+use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
+use super::webhook::{self, Followed, Secret};
 
 /// First and longest pause after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -35,6 +40,12 @@ const PENDING: Duration = Duration::from_secs(1);
 /// How often news may interrupt a round before one is left to finish: a stream of commits must not stop all work.
 const MAX_SUPERSEDED: usize = 3;
 
+/// What an object lacks that is deleted so that it can be made again.
+const GOING: &str = "it stops, and is then made again";
+
+/// How long recording a failure may hold up the next attempt.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The reason that [`SETTLE`] gives; not worth a line to a person.
 const SETTLING: &str = "the directory changed a moment ago";
 
@@ -50,17 +61,21 @@ pub(super) async fn run(
     reporter.report(Report::Following {
         source: source.describe(),
     });
-    let engine = Engine::new(client.clone(), &source, config.prune);
-    let drift = Drift::new(client, &engine.set.id);
+    let engine = Engine::new(client.clone(), &source, &config);
+    let drift = Drift::new(client, &engine.set);
     let mut follower = Follower {
         engine,
         source,
         reporter,
         schedules,
         interval: config.interval,
+        suspended: config.suspended,
         drift,
         watch: None,
         fetch: None,
+        fetch_again: false,
+        asked: None,
+        news: news(&config)?,
         last: None,
         read_again: true,
         changed_at: None,
@@ -75,7 +90,22 @@ pub(super) async fn run(
     if shutdown.run_until_cancelled(follower.follow().boxed()).await.is_none() {
         tracing::debug!("the reconciler was told to stop");
     }
+    config.webhooks.remove(webhook_name(&config));
     Ok(())
+}
+
+/// What webhooks wake, where they are listened to.
+fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
+    let Some(file) = &config.webhook_secret else {
+        return Ok(None);
+    };
+    let followed = Followed::reference(config.reference.as_deref());
+    let secret = Secret::read(file)?;
+    Ok(Some(config.webhooks.register(webhook_name(config), secret, followed)))
+}
+
+fn webhook_name(config: &Config) -> &str {
+    config.name.as_deref().unwrap_or(webhook::DEFAULT)
 }
 
 /// What was told already, so that a standing problem is told once.
@@ -84,6 +114,8 @@ struct Told {
     problems: BTreeSet<Problem>,
     kept: BTreeSet<(ObjectKey, String)>,
     notices: BTreeSet<String>,
+    replacing: BTreeSet<ObjectKey>,
+    suspended: bool,
     failure: Option<String>,
     fetch_failure: Option<String>,
     revision: Option<String>,
@@ -95,10 +127,18 @@ struct Follower {
     reporter: Arc<dyn Reporter>,
     schedules: Schedules,
     interval: Duration,
+    /// Whether its configuration suspends it.
+    suspended: bool,
     drift: Drift,
     watch: Option<Watch>,
     /// A fetch under way.
     fetch: Option<JoinHandle<Result<(), Error>>>,
+    /// Whether the one under way was begun before somebody said that there is news.
+    fetch_again: bool,
+    /// The request for a sync that the remote was last asked for.
+    asked: Option<String>,
+    /// Told by webhooks.
+    news: Option<Arc<Notify>>,
     /// What was last read.
     last: Option<Snapshot>,
     /// Whether the next round reads the source, or applies what was last read.
@@ -137,7 +177,7 @@ impl Follower {
                     continue;
                 }
                 Ok(Round::Done) => {}
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(&error).await,
             }
             superseded = 0;
             self.wait().await;
@@ -163,11 +203,15 @@ impl Follower {
 
     async fn sync(&mut self) -> Result<(), Error> {
         let started = Instant::now();
+        let mut inventory = self.engine.inventory().await?;
+        if self.is_suspended(&mut inventory).await? || self.asks_the_remote_first(&inventory) {
+            return Ok(());
+        }
         let Some(snapshot) = self.read().await? else {
             return Ok(());
         };
         let defer = self.settling().map(|_| SETTLING.to_owned());
-        let mut prepared = self.engine.prepare(snapshot, defer).await?;
+        let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
         let reporter = Arc::clone(&self.reporter);
@@ -187,15 +231,71 @@ impl Follower {
         if let Some(settled) = self.settling() {
             self.retry_at(settled);
         }
-        let all: BTreeSet<Problem> = prepared.problems.into_iter().chain(applied.problems).collect();
-        self.summarize(
-            prepared.revision.id().to_owned(),
-            all,
-            applied.counts,
-            prepared.revision,
-            started,
-        );
+        self.record(&mut prepared, &applied).await?;
+        self.summarize(prepared, applied, started);
         Ok(())
+    }
+
+    /// Tells, and records, when that changes.
+    async fn is_suspended(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
+        let suspended = inventory.controls.suspended || self.suspended;
+        if suspended != inventory.record.suspended {
+            let record = Record {
+                source: self.source.describe(),
+                suspended,
+                ..inventory.record.clone()
+            };
+            self.engine.note(inventory, &record).await?;
+        }
+        if suspended != self.told.suspended {
+            let text = match suspended {
+                true => "suspended: nothing is synced before `reconcile resume`",
+                false => "resumed",
+            };
+            self.reporter.report(Report::Notice { text: text.to_owned() });
+            self.told.suspended = suspended;
+        }
+        if suspended {
+            self.retry = None;
+        }
+        Ok(suspended)
+    }
+
+    /// Takes up a request for a sync: news is looked for, and a remote has to be asked before there is anything to do.
+    fn asks_the_remote_first(&mut self, inventory: &Inventory) -> bool {
+        let requested = &inventory.controls.requested;
+        if requested.is_none() || *requested == inventory.record.answered {
+            return false;
+        }
+        self.read_again = true;
+        if !self.source.is_remote() || self.asked == *requested {
+            return false;
+        }
+        self.asked.clone_from(requested);
+        self.fetch_again = self.fetch.is_some();
+        self.start_fetch();
+        true
+    }
+
+    /// Writes down what this round came to.
+    async fn record(&self, prepared: &mut Prepared, applied: &Applied) -> Result<(), Error> {
+        let problems: BTreeSet<Problem> = prepared.problems.iter().chain(&applied.problems).cloned().collect();
+        let mut record = prepared.inventory.record.clone();
+        record.source = self.source.describe();
+        record.synced(
+            Synced {
+                revision: prepared.revision.clone(),
+                counts: applied.counts,
+                problems: problems.into_iter().collect(),
+                approval: prepared.plan.approval.clone(),
+            },
+            Timestamp::now(),
+        );
+        // A fetch under way may bring what the request is about.
+        if applied.pending.is_empty() && self.fetch.is_none() {
+            record.answered.clone_from(&prepared.inventory.controls.requested);
+        }
+        self.engine.conclude(prepared, applied, &record).await
     }
 
     /// What to apply; None where nothing was fetched yet.
@@ -253,40 +353,45 @@ impl Follower {
         self.told.problems.extend(prepared.problems.iter().cloned());
     }
 
-    fn summarize(
-        &mut self,
-        id: String,
-        problems: BTreeSet<Problem>,
-        counts: Counts,
-        revision: super::report::Revision,
-        started: Instant,
-    ) {
+    fn summarize(&mut self, prepared: Prepared, applied: Applied, started: Instant) {
+        let problems: BTreeSet<Problem> = prepared.problems.into_iter().chain(applied.problems).collect();
         for problem in problems.difference(&self.told.problems) {
             self.reporter.report(Report::Problem(problem.clone()));
         }
-        let news = self.told.revision.as_ref() != Some(&id)
+        let waiting: Vec<(ObjectKey, String)> = applied
+            .pending
+            .difference(&self.told.replacing)
+            .map(|key| (key.clone(), GOING.to_owned()))
+            .collect();
+        if !waiting.is_empty() {
+            self.reporter.report(Report::Waiting { objects: waiting });
+        }
+        let revision = prepared.revision.id();
+        let news = self.told.revision.as_deref() != Some(revision)
             || self.told.failure.is_some()
             || self.told.problems != problems
-            || counts.changes() > 0;
-        let problem_count = problems.len();
-        self.told.problems = problems;
+            || applied.counts.changes() > 0;
+        self.told.revision = Some(revision.to_owned());
         self.told.failure = None;
-        self.told.revision = Some(id);
         if news {
             self.reporter.report(Report::Synced {
-                revision,
-                counts,
-                problems: problem_count,
+                revision: prepared.revision,
+                counts: applied.counts,
+                problems: problems.len(),
+                replacing: applied.pending.len(),
                 elapsed: started.elapsed(),
             });
         }
+        self.told.problems = problems;
+        self.told.replacing = applied.pending;
     }
 
     /// The whole round failed.
-    fn failed(&mut self, error: &Error) {
+    async fn failed(&mut self, error: &Error) {
         let reason = error.to_string();
         self.retry = None;
         let after = self.back_off();
+        self.record_failure(&reason).await;
         if self.told.failure.as_ref() == Some(&reason) {
             tracing::debug!(%reason, ?after, "still failing");
         } else {
@@ -302,17 +407,28 @@ impl Follower {
     }
 
     /// The remote could not be asked; what was fetched before is kept up meanwhile.
-    fn fetch_failed(&mut self, error: &Error) {
+    async fn fetch_failed(&mut self, error: &Error) {
         let reason = error.to_string();
         let after = self.fetch_backoff;
         self.fetch_backoff = (after * 2).min(BACKOFF.1);
         self.fetch_retry = Some(Instant::now() + after);
+        self.record_failure(&reason).await;
         if self.told.fetch_failure.as_ref() != Some(&reason) {
             self.reporter.report(Report::Retrying {
                 reason: reason.clone(),
                 after,
             });
             self.told.fetch_failure = Some(reason);
+        }
+    }
+
+    async fn record_failure(&self, reason: &str) {
+        let source = self.source.describe();
+        // The API server may be what failed.
+        match timeout(NOTE_TIMEOUT, self.engine.note_failure(&source, reason)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
+            Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),
         }
     }
 
@@ -354,6 +470,7 @@ impl Follower {
     /// Sets when to look for news next although nothing tells of any.
     fn plan_poll(&mut self) {
         let pause = match self.schedules.is_empty() {
+            true if self.source.is_remote() => jittered(self.interval, rand::random()),
             true => self.interval,
             false => self.schedules.next(&Local::now()).unwrap_or(MAX_SLEEP).min(MAX_SLEEP),
         };
@@ -373,6 +490,7 @@ impl Follower {
             let wake = tokio::select! {
                 () = changed(self.watch.as_ref()) => Wake::Files,
                 () = self.drift.woken() => Wake::Drift,
+                () = told(self.news.as_deref()) => Wake::News,
                 () = at(self.retry) => Wake::Retry,
                 () = at(self.fetch_retry) => Wake::RetryFetch,
                 () = sleep_until(self.next_poll) => Wake::Poll,
@@ -386,6 +504,14 @@ impl Follower {
                 }
                 Wake::Drift => {
                     self.read_again |= follows_files;
+                    return;
+                }
+                Wake::News if self.source.is_remote() => {
+                    self.fetch_again = self.fetch.is_some();
+                    self.start_fetch();
+                }
+                Wake::News => {
+                    self.read_again = true;
                     return;
                 }
                 Wake::Retry => {
@@ -410,10 +536,13 @@ impl Follower {
                 Wake::Fetched(Ok(())) => {
                     self.fetch_backoff = BACKOFF.0;
                     self.told.fetch_failure = None;
+                    if std::mem::take(&mut self.fetch_again) {
+                        self.start_fetch();
+                    }
                     self.read_again = true;
                     return;
                 }
-                Wake::Fetched(Err(error)) => self.fetch_failed(&error),
+                Wake::Fetched(Err(error)) => self.fetch_failed(&error).await,
             }
         }
     }
@@ -422,6 +551,7 @@ impl Follower {
 enum Wake {
     Files,
     Drift,
+    News,
     Retry,
     RetryFetch,
     Poll,
@@ -431,6 +561,13 @@ enum Wake {
 async fn changed(watch: Option<&Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn told(news: Option<&Notify>) {
+    match news {
+        Some(news) => news.notified().await,
         None => std::future::pending().await,
     }
 }

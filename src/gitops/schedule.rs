@@ -8,6 +8,15 @@ use cron::Schedule;
 
 use super::error::Error;
 
+/// By how much an interval grows at most: enough that many sources do not ask a remote at one moment.
+const MAX_JITTER: f64 = 0.1;
+
+/// An interval with a share (0 to 1) of the jitter added to it.
+pub(super) fn jittered(interval: Duration, share: f64) -> Duration {
+    let extra = interval.as_secs_f64() * MAX_JITTER * share.clamp(0.0, 1.0);
+    interval.saturating_add(Duration::try_from_secs_f64(extra).unwrap_or_default())
+}
+
 /// Several cron expressions; whichever comes first counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedules(Vec<Schedule>);
@@ -59,6 +68,15 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
+
+    #[test]
+    fn jitter_adds_a_tenth_at_most() {
+        for (seconds, share, expected) in [(100, 0.0, 100), (100, 0.5, 105), (100, 1.0, 110), (100, 7.0, 110)] {
+            let jittered = jittered(Duration::from_secs(seconds), share);
+            assert_eq!(jittered, Duration::from_secs(expected), "{seconds} s, {share}");
+        }
+        assert_eq!(jittered(Duration::MAX, 1.0), Duration::MAX);
+    }
 
     #[test]
     fn the_earliest_comes_next() {

@@ -10,16 +10,23 @@ use kube::Client;
 use serde_json::Value;
 
 use super::apply::{Applied, Applier, Patience};
-use super::applyset::{ApplySet, Inventory, MemberKind, Members, PART_OF};
+use super::applyset::{ApplySet, MemberKind, Members, PART_OF};
+use super::budget::Budget;
+use super::config::Config;
 use super::diff::without_noise;
 use super::error::Error;
+use super::fail_point;
+use super::health::is_going;
+use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Intended, Manifests};
-use super::plan::{self, Owned, Plan, World, labelled};
-use super::predict::{Prediction, Predictor};
+use super::plan::{self, Owned, Plan, Stage, World, labelled};
+use super::predict::{Prediction, Predictor, Upcoming};
+use super::record::Record;
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source};
+use crate::client::Told;
 
 /// Requests under way at once while looking.
 const CONCURRENCY: usize = 16;
@@ -29,7 +36,8 @@ pub(super) struct Engine {
     pub client: Client,
     pub requests: Requests,
     pub set: ApplySet,
-    pub prune: bool,
+    prune: bool,
+    budget: Budget,
     /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
     settled: HashMap<ObjectKey, (u64, u64)>,
     /// Objects that were told to go so that they can be made again, with the cause and the reasons.
@@ -46,7 +54,7 @@ pub(super) struct Prepared {
     pub notices: Vec<String>,
     /// Kinds of which members are watched.
     pub kinds: Vec<Resource>,
-    inventory: Inventory,
+    pub inventory: Inventory,
     upcoming: BTreeSet<String>,
     /// Kinds of members that could not be looked at.
     unseen: BTreeSet<MemberKind>,
@@ -60,19 +68,30 @@ struct Look {
 }
 
 impl Engine {
-    pub fn new(client: Client, source: &Source, prune: bool) -> Self {
+    pub fn new(client: Client, source: &Source, config: &Config) -> Self {
         Self {
             requests: Requests::new(client.clone()),
             client,
-            set: ApplySet::of(&source.identity()),
-            prune,
+            set: ApplySet::of(&config.identity().unwrap_or_else(|| source.identity())),
+            prune: config.prune,
+            budget: config.budget,
             settled: HashMap::new(),
             replacing: HashMap::new(),
         }
     }
 
+    /// What is known of the source in the cluster.
+    pub async fn inventory(&self) -> Result<Inventory, Error> {
+        Inventory::load(&self.client, &self.set).await
+    }
+
     /// Reads the cluster and decides. `defer_prune` says why deletes wait, if they do.
-    pub async fn prepare(&mut self, snapshot: Snapshot, defer_prune: Option<String>) -> Result<Prepared, Error> {
+    pub async fn prepare(
+        &mut self,
+        snapshot: Snapshot,
+        inventory: Inventory,
+        defer_prune: Option<String>,
+    ) -> Result<Prepared, Error> {
         let complete = snapshot.complete();
         let Snapshot {
             files,
@@ -82,7 +101,6 @@ impl Engine {
         } = snapshot;
         let parsed = manifests::parse(&files);
         drop(files);
-        let inventory = Inventory::load(&self.client, &self.set).await?;
         let known = inventory.members.kinds().map(|kind| kind.api_version.as_str());
         let asked = parsed.api_versions().into_iter().chain(known).chain(["v1"]);
         let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
@@ -95,9 +113,8 @@ impl Engine {
         if manifests.is_empty() && manifests.unreadable.is_empty() {
             notices.push("the source holds no object at all".into());
         }
-        let upcoming = upcoming_namespaces(&manifests, &look.live);
-        let predictions = self.predict(&manifests, &look.live, &upcoming).await?;
-        let occupied = self.occupied(&manifests, &look.owned, &kinds).await?;
+        let (predictions, upcoming) = self.predict(&manifests, &look.live).await?;
+        let occupied = self.occupied(&manifests, &look.owned).await?;
         let no_prune = no_prune(self.prune, complete, defer_prune);
         let mut plan = plan::plan(&World {
             manifests: &manifests,
@@ -109,7 +126,10 @@ impl Engine {
             members: &inventory.members,
             occupied: &occupied,
             no_prune,
+            budget: self.budget,
+            approved: inventory.controls.approved.as_deref(),
         });
+        notices.extend(plan.approval.as_ref().map(ToString::to_string));
         self.remember(&mut plan);
         let mut problems: Vec<Problem> = [unread, manifests.problems.clone(), plan.problems.clone()].concat();
         problems.sort();
@@ -121,7 +141,7 @@ impl Engine {
             notices,
             kinds: watched,
             inventory,
-            upcoming,
+            upcoming: upcoming.namespaces,
             unseen,
         })
     }
@@ -133,10 +153,21 @@ impl Engine {
         patience: Patience,
         reporter: &dyn Reporter,
     ) -> Result<Applied, Error> {
+        fail_point::pass("planned");
         let wanted = self.members_after(prepared, &BTreeSet::new());
         if !wanted.is_empty() {
             let before = wanted.with(&prepared.inventory.members);
-            prepared.inventory.store(&self.client, &self.set, &before).await?;
+            let record = prepared.inventory.record.clone();
+            prepared
+                .inventory
+                .store(&self.client, &self.set, &before, &record)
+                .await?;
+            fail_point::pass("intent recorded");
+        }
+        // Noted first: news may interrupt this between the deletion and the new object.
+        for step in prepared.plan.steps.iter().filter(|step| step.action == Action::Replace) {
+            self.replacing
+                .insert(step.key.clone(), (step.cause.clone(), step.reasons.clone()));
         }
         let applier = Applier {
             requests: &self.requests,
@@ -151,20 +182,34 @@ impl Engine {
                 let manifest = hash(&labelled(intended, &self.set));
                 self.settled.insert(key.clone(), (manifest, fingerprint(value)));
             }
-            self.replacing.remove(key);
         }
-        for step in &prepared.plan.steps {
-            if applied.pending.contains(&step.key) && step.action == Action::Replace {
-                self.replacing
-                    .entry(step.key.clone())
-                    .or_insert_with(|| (step.cause.clone(), step.reasons.clone()));
-            }
-        }
-        let after = self.members_after(prepared, &applied.deleted);
-        if !(after.is_empty() && prepared.inventory.members.is_empty()) {
-            prepared.inventory.store(&self.client, &self.set, &after).await?;
-        }
+        self.replacing.retain(|key, _| applied.pending.contains(key));
         Ok(applied)
+    }
+
+    /// Records what a plan that was carried out came to.
+    pub async fn conclude(&self, prepared: &mut Prepared, applied: &Applied, record: &Record) -> Result<(), Error> {
+        let after = self.members_after(prepared, &applied.deleted);
+        fail_point::pass("applied");
+        prepared.inventory.store(&self.client, &self.set, &after, record).await
+    }
+
+    /// Records why there was no sync, where the cluster can be reached.
+    pub async fn note_failure(&self, source: &str, reason: &str) -> Result<(), Error> {
+        let mut inventory = self.inventory().await?;
+        let record = Record {
+            source: source.to_owned(),
+            failure: Some(reason.to_owned()),
+            answered: inventory.controls.requested.clone(),
+            ..inventory.record.clone()
+        };
+        self.note(&mut inventory, &record).await
+    }
+
+    /// Records something of the source that is no news of its members.
+    pub async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
+        let members = inventory.members.clone();
+        inventory.store(&self.client, &self.set, &members, record).await
     }
 
     /// The live objects of these kinds that are owned.
@@ -173,7 +218,7 @@ impl Engine {
         for resource in kinds {
             let members = self.requests.members(resource, &self.set.id).await;
             let members = members.map_err(|error| Error::api(format!("listing {}", resource.api.plural), error))?;
-            found.extend(members.into_iter().map(|value| (key_of(resource, &value), value)));
+            found.extend(members.into_iter().map(|value| (resource.key_of(&value), value)));
         }
         Ok(found)
     }
@@ -192,7 +237,7 @@ impl Engine {
             let members = match members {
                 Ok(members) => members,
                 Err(error @ kube::Error::Api(_)) => {
-                    let reason = super::error::reason(&error);
+                    let reason = Told(&error);
                     notices.push(format!("{} cannot be listed: {reason}", resource.api.plural));
                     unseen.insert(MemberKind {
                         api_version: resource.api.api_version.clone(),
@@ -203,7 +248,7 @@ impl Engine {
                 Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
             };
             for value in members {
-                let key = key_of(resource, &value);
+                let key = resource.key_of(&value);
                 look.live.insert(key.clone(), value.clone());
                 let resource = resource.clone();
                 look.owned.insert(key, Owned { value, resource });
@@ -236,32 +281,44 @@ impl Engine {
         Ok(look)
     }
 
+    /// Predicts stage by stage, for what comes later may lie in or refer to what comes first.
     async fn predict(
         &self,
         manifests: &Manifests,
         live: &BTreeMap<ObjectKey, Value>,
-        upcoming: &BTreeSet<String>,
-    ) -> Result<BTreeMap<ObjectKey, Prediction>, Error> {
-        let predictor = Predictor {
-            requests: &self.requests,
-            set: &self.set,
-            upcoming,
-        };
-        let predictor = &predictor;
-        let asked = manifests.objects.values().map(|intended| {
-            async move {
-                let manifest = labelled(intended, &self.set);
-                let live = live.get(&intended.key);
-                let known = live.map(|live| (hash(&manifest), fingerprint(live)));
-                let prediction = match known.is_some() && self.settled.get(&intended.key).copied() == known {
-                    true => Prediction::Same,
-                    false => predictor.predict(intended, &manifest, live).await?,
-                };
-                Ok((intended.key.clone(), prediction))
-            }
-            .boxed()
-        });
-        side_by_side(asked.collect()).try_collect().await
+    ) -> Result<(BTreeMap<ObjectKey, Prediction>, Upcoming), Error> {
+        let mut upcoming = Upcoming::of(manifests, live);
+        let mut predictions = BTreeMap::new();
+        for stage in Stage::ALL {
+            let predictor = Predictor {
+                requests: &self.requests,
+                set: &self.set,
+                upcoming: &upcoming,
+            };
+            let predictor = &predictor;
+            let of_stage = manifests
+                .objects
+                .values()
+                .filter(|intended| Stage::of(&intended.key.group, &intended.key.kind) == stage);
+            let asked = of_stage.map(|intended| {
+                async move {
+                    let manifest = labelled(intended, &self.set);
+                    let live = live.get(&intended.key);
+                    let stays = !predictor.upcoming.has_namespace(intended.key.namespace.as_deref());
+                    let known = live.filter(|_| stays).map(|live| (hash(&manifest), fingerprint(live)));
+                    let prediction = match known.is_some() && self.settled.get(&intended.key).copied() == known {
+                        true => Prediction::Same,
+                        false => predictor.predict(intended, &manifest, live).await?,
+                    };
+                    Ok((intended.key.clone(), prediction))
+                }
+                .boxed()
+            });
+            let found: BTreeMap<ObjectKey, Prediction> = side_by_side(asked.collect()).try_collect().await?;
+            upcoming.learn(&found);
+            predictions.extend(found);
+        }
+        Ok((predictions, upcoming))
     }
 
     fn is_settled(&self, intended: &Intended) -> bool {
@@ -282,7 +339,12 @@ impl Engine {
         self.replacing.retain(|key, _| applied.contains(key));
         for step in &mut plan.steps {
             // The second half of a replacement that an earlier round began.
-            if let Some((cause, reasons)) = self.replacing.get(&step.key).filter(|_| step.action == Action::Create) {
+            let begun = match step.action {
+                Action::Create => true,
+                Action::Replace => step.live.as_ref().is_some_and(is_going),
+                _ => false,
+            };
+            if let Some((cause, reasons)) = self.replacing.get(&step.key).filter(|_| begun) {
                 step.action = Action::Replace;
                 step.cause = cause.clone();
                 step.reasons.clone_from(reasons);
@@ -299,32 +361,36 @@ impl Engine {
         &self,
         manifests: &Manifests,
         owned: &BTreeMap<ObjectKey, Owned>,
-        kinds: &Kinds,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut occupied = BTreeMap::new();
         let leaving: Vec<&ObjectKey> = owned
             .keys()
             .filter(|key| key.kind == "Namespace" && key.group.is_empty() && !manifests.objects.contains_key(key))
             .collect();
+        if leaving.is_empty() {
+            return Ok(occupied);
+        }
+        // Of whatever kind: all of it would go.
+        let kinds = Kinds::everything(&self.client).await?;
         let inside: Vec<&Resource> = kinds.namespaced().collect();
         for namespace in leaving {
+            if let Some((version, reason)) = kinds.unknown() {
+                let reason = format!("perhaps something of {version}, which cannot be asked for ({reason})");
+                occupied.insert(namespace.name.clone(), reason);
+            }
             for resource in inside.iter().copied() {
                 let objects = match self.requests.list(resource, Some(&namespace.name), None).await {
                     Ok(objects) => objects,
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
                     Err(error @ kube::Error::Api(_)) => {
-                        let reason = format!(
-                            "{} that cannot be listed ({})",
-                            resource.api.plural,
-                            super::error::reason(&error)
-                        );
+                        let reason = format!("{} that cannot be listed ({})", resource.api.plural, Told(&error));
                         occupied.insert(namespace.name.clone(), reason);
                         break;
                     }
                     Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
                 };
                 if let Some(other) = objects.iter().find(|object| self.is_others(resource, object)) {
-                    occupied.insert(namespace.name.clone(), key_of(resource, other).to_string());
+                    occupied.insert(namespace.name.clone(), resource.key_of(other).to_string());
                     break;
                 }
             }
@@ -339,7 +405,7 @@ impl Engine {
             resource.api.kind.as_str(),
             metadata["name"].as_str().unwrap_or_default(),
         ) {
-            ("Event" | "Endpoints" | "EndpointSlice" | "Lease", _) => true,
+            ("Event" | "Endpoints" | "EndpointSlice", _) => true,
             ("ServiceAccount", "default") | ("ConfigMap", "kube-root-ca.crt") => true,
             ("Secret", _) => object["type"] == "kubernetes.io/service-account-token",
             _ => false,
@@ -425,36 +491,14 @@ fn kinds_of_interest(
     found.into_values().collect()
 }
 
-/// Namespaces of the source that do not exist yet, or are on their way out and will be made again.
-fn upcoming_namespaces(manifests: &Manifests, live: &BTreeMap<ObjectKey, Value>) -> BTreeSet<String> {
-    manifests
-        .objects
-        .keys()
-        .filter(|key| key.kind == "Namespace" && key.group.is_empty())
-        .filter(|key| {
-            live.get(key)
-                .is_none_or(|namespace| namespace["metadata"].get("deletionTimestamp").is_some())
-        })
-        .map(|key| key.name.clone())
-        .collect()
-}
-
-fn key_of(resource: &Resource, object: &Value) -> ObjectKey {
-    ObjectKey {
-        group: resource.api.group.clone(),
-        kind: resource.api.kind.clone(),
-        namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
-        name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-    }
-}
-
 /// Of an object's content, without status and what changes with every write.
 pub(super) fn fingerprint(object: &Value) -> u64 {
     hash(&without_noise(object))
 }
 
-fn hash(value: &Value) -> u64 {
+/// Of anything, within this process.
+pub(super) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }

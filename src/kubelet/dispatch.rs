@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -20,6 +20,7 @@ use super::context::Context;
 use super::docker::{DockerError, Event};
 use super::pods::Known;
 use super::worker::{self, Worker};
+use crate::client::lasting;
 
 /// How often everything is looked at even if nothing was heard.
 const RELIST: Duration = Duration::from_secs(60);
@@ -64,8 +65,8 @@ impl Dispatch {
     pub async fn run(mut self) {
         let selector = format!("spec.nodeName={}", self.context.config.node_name);
         let api = Api::<Pod>::all(self.context.client.clone());
-        let watched = watcher(api, watcher::Config::default().fields(&selector)).default_backoff();
-        let mut watched = pin!(watched);
+        let watched = watcher(api, watcher::Config::default().fields(&selector));
+        let mut watched = pin!(lasting(watched, "pods"));
         let mut docker = Some(self.docker_events());
         let mut reconnect_at = Instant::now();
         let mut relist = interval(RELIST);
@@ -73,13 +74,12 @@ impl Dispatch {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                event = watched.try_next() => match event {
-                    Ok(Some(event)) => self.take_pods(event).await,
-                    Ok(None) => {
+                event = watched.next() => match event {
+                    Some(event) => self.take_pods(event).await,
+                    None => {
                         tracing::error!("the watch of pods ended, which it never does");
                         break;
                     }
-                    Err(error) => tracing::warn!(%error, "watching pods; trying again"),
                 },
                 event = next(&mut docker), if docker.is_some() => match event {
                     Some(Ok(event)) => self.take_docker(event),

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::status::seconds;
+use crate::client::Told;
 
 /// Events waiting for the API server; a burst of 110 starting pods makes about 500.
 const QUEUE: usize = 1024;
@@ -122,7 +123,7 @@ impl Poster {
                 posted = self.post(&note) => posted,
             };
             if let Err(error) = posted {
-                tracing::debug!(%error, reason = note.reason, "an event was not recorded");
+                tracing::debug!(error = %Told(&error), reason = note.reason, "an event was not recorded");
             }
         }
     }

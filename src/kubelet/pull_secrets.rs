@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::docker::{Credentials, DockerError};
 use super::images::registry;
+use crate::client::Told;
 
 /// The content of a `kubernetes.io/dockerconfigjson` secret.
 #[derive(Deserialize)]
@@ -41,7 +42,9 @@ pub(super) async fn pull(context: &Context, pod: &Pod, image: &str) -> Result<()
         match context.sources.secret(&namespace, &reference.name).await {
             Ok(Some(secret)) => credentials.extend(matching(&secret, registry(image))),
             Ok(None) => tracing::warn!(secret = reference.name, "an image pull secret does not exist"),
-            Err(error) => tracing::warn!(secret = reference.name, %error, "an image pull secret could not be read"),
+            Err(error) => {
+                tracing::warn!(secret = reference.name, error = %Told(&error), "an image pull secret could not be read")
+            }
         }
     }
     context.images.pull(image, credentials).await

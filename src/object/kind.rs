@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::selector::{FieldSelector, SelectorError};
-use super::{FieldError, kinds};
+use super::{FieldError, kinds, source};
 
 /// A kind of object: its names, its place in the API and the rules of its own.
 pub struct Kind {
@@ -272,6 +272,18 @@ static KINDS: &[Kind] = &[
         namespaced: false,
         status: false,
         rules: &kinds::PriorityClasses,
+    },
+    Kind {
+        group: source::GROUP,
+        version: "v1",
+        kind: "Source",
+        plural: "sources",
+        singular: "source",
+        short_names: &["src"],
+        categories: &[],
+        namespaced: false,
+        status: true,
+        rules: &kinds::Sources,
     },
 ];
 

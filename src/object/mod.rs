@@ -11,6 +11,7 @@ pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod source;
 pub mod table;
 pub mod taint;
 

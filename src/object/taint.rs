@@ -2,6 +2,9 @@
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
+/// The key of the taint on a node that is not ready, or has not yet said so.
+pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
 /// Keeps new pods away.
 pub const NO_SCHEDULE: &str = "NoSchedule";
 /// Keeps new pods away where there is a choice.

@@ -9,6 +9,7 @@ use kube::{Api, Client};
 
 use super::pod::{PendingPod, uid};
 use super::state::Bound;
+use crate::client::Told;
 
 /// How long to wait before asking again what became of a binding; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -73,7 +74,9 @@ async fn settle(pods: &Api<Pod>, pod: &PendingPod) -> Bound {
     loop {
         match pods.get_opt(&pod.info.name).await {
             Ok(read) => return judge(read.as_ref(), &pod.info.uid),
-            Err(error) => tracing::debug!(pod = %pod.info.name, %error, "cannot read what became of a binding"),
+            Err(error) => {
+                tracing::debug!(pod = %pod.info.name, error = %Told(&error), "cannot read what became of a binding")
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

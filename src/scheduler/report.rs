@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use super::pod::PendingPod;
+use crate::client::Told;
 
 /// The longest message an event may have, as the API limits it.
 const LONGEST_MESSAGE: usize = 1024;
@@ -122,7 +123,7 @@ pub(super) async fn event(client: &Client, scheduler: &str, pod: &PendingPod, no
         }
     };
     if let Err(error) = result {
-        tracing::debug!(pod = %pod.info.name, reason = notice.reason, %error, "cannot write an event");
+        tracing::debug!(pod = %pod.info.name, reason = notice.reason, error = %Told(&error), "cannot write an event");
     }
 }
 

@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::bind::{self, Outcome};
 use super::pod::{DEFAULT_SCHEDULER, PendingPod, uid};
 use super::report::{self, Memory, Notice};
 use super::state::{Bound, State, Step};
+use crate::client::{Told, lasting};
 
 /// How many bindings and reports are under way at once: enough to hide the API's latency, few enough not to
 /// crowd out the others that use it.
@@ -68,13 +69,13 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let Config { name, seed } = config;
     // Finished pods take nothing, so they need not even be sent.
     let unfinished = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    let mut pods = pin!(stream(watch(Api::<Pod>::all(client.clone()), unfinished), "pods"));
-    let mut nodes = pin!(stream(
+    let mut pods = pin!(lasting(watch(Api::<Pod>::all(client.clone()), unfinished), "pods"));
+    let mut nodes = pin!(lasting(
         watch(Api::<Node>::all(client.clone()), watcher::Config::default()),
         "nodes"
     ));
     let namespaces = watch(Api::<Namespace>::all(client.clone()), watcher::Config::default());
-    let mut namespaces = pin!(stream(namespaces, "namespaces"));
+    let mut namespaces = pin!(lasting(namespaces, "namespaces"));
     let mut scheduler = Scheduler {
         state: State::new(&name, seed.unwrap_or_else(rand::random)),
         client,
@@ -95,29 +96,6 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             () = wait_until(due) => {}
         }
     }
-}
-
-/// A watch that goes on through errors, waiting longer after each in a row.
-fn stream<K>(
-    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-    what: &'static str,
-) -> impl Stream<Item = Event<K>> + Send
-where
-    K: Send,
-{
-    watch.default_backoff().filter_map(move |event| async move {
-        match event {
-            Ok(event) => Some(event),
-            Err(error) => {
-                tracing::warn!(
-                    what,
-                    error = &error as &dyn std::error::Error,
-                    "a watch failed and is opened again"
-                );
-                None
-            }
-        }
-    })
 }
 
 async fn wait_until(due: Option<Instant>) {
@@ -202,7 +180,7 @@ impl Scheduler {
             match report::condition(&client, &pod, &resource_version, &message).await {
                 Ok(()) => Done::Told,
                 Err(error) => {
-                    tracing::debug!(pod = %pod.info.name, %error, "cannot write that a pod fits nowhere");
+                    tracing::debug!(pod = %pod.info.name, error = %Told(&error), "cannot write that a pod fits nowhere");
                     Done::NotTold(pod.info.uid.clone())
                 }
             }
@@ -239,7 +217,8 @@ impl Scheduler {
                     }
                     self.memory.forget(&pod.info.uid);
                 }
-                if let (Bound::Not, Some(error)) = (&bound, error) {
+                if let (Bound::Not, Some(error)) = (&bound, &error) {
+                    let error = Told(error);
                     tracing::warn!(pod = %pod.info.name, %error, "binding failed and is tried again");
                     self.tell(&pod, Notice::failed(format!("binding failed: {error}")));
                 }

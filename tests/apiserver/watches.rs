@@ -63,7 +63,7 @@ fn more_than_256_initial_objects_all_arrive(world: &World) {
 fn a_bookmark_never_runs_ahead_of_delivered_events(world: &World) {
     let start = now(world);
     let mut watch = world.watch(&format!(
-        "{CONFIG_MAPS}?watch=true&resourceVersion={start}&allowWatchBookmarks=true&timeoutSeconds=2"
+        "{CONFIG_MAPS}?watch=true&resourceVersion={start}&allowWatchBookmarks=true&timeoutSeconds=8"
     ));
     let made: Vec<u64> = (0..20)
         .map(|index| version(&world.create_config_map(&format!("c-{index:02}"), &json!({}))))

@@ -8,18 +8,20 @@ use std::path::Path;
 use paths::paths;
 
 /// Our modules, and which others of ours each may name. `cli` wires everything and is named by nobody.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("object", &[]),
+    ("client", &[]),
     ("store", &[]),
     ("apiserver", &["object", "store"]),
-    ("gitops", &["object"]),
-    ("scheduler", &["object"]),
-    ("kubelet", &["object"]),
-    ("controllers", &["object"]),
+    ("gitops", &["object", "client"]),
+    ("scheduler", &["object", "client"]),
+    ("kubelet", &["object", "client"]),
+    ("controllers", &["object", "client"]),
     (
         "cli",
         &[
             "object",
+            "client",
             "store",
             "apiserver",
             "gitops",

@@ -139,6 +139,8 @@ async fn a_replaced_pod_waits_for_the_old_one_without_holding_up_the_rest() {
         other => Err(format!("{other:?}\n{}", following.text())),
     })
     .await;
+    following.said("\"type\":\"waiting\"").await;
+    following.said("\"replacing\":1").await;
     world.write("a.yaml", &config_map("a", "1"));
     eventually("a is there", async || {
         world.get("ConfigMap", "a").await.ok_or_else(|| following.text())

@@ -109,7 +109,7 @@ async fn every_kind_of_reference_is_understood() {
     config.reference = Some("nope".into());
     let error = world.try_sync(&config).await.expect_err("unknown").to_string();
     assert!(
-        error.contains("no branch, tag or commit nope (branches: feature/x, main)"),
+        error.contains("no branch, tag or commit nope (branches: feature/x, main; tags: v1, light)"),
         "{error}"
     );
 }

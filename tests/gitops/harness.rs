@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use reconcile::apiserver::{self, ApiServer, User};
-use reconcile::gitops::{self, Config, Outcome, PlanReport, Report};
+use reconcile::gitops::{self, Budget, Config, Outcome, PlanReport, Report};
 use reconcile::store::{Embedded, Store};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -19,25 +19,42 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A cluster without nodes and a directory for sources.
 pub struct World {
     pub client: kube::Client,
-    store: Arc<dyn Store>,
+    pub store: Arc<dyn Store>,
+    /// How much a sync may delete without approval; no limit at first.
+    pub budget: Budget,
     root: tempfile::TempDir,
     _server: DropGuard,
 }
 
 impl World {
     pub async fn new() -> World {
-        reconcile_tls();
         let root = tempfile::tempdir().expect("a directory");
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(&root.path().join("state")).expect("a store"));
+        let store = Embedded::open(&root.path().join("state")).expect("a store");
+        World::on(root, Arc::new(store)).await
+    }
+
+    /// A cluster that keeps its state there.
+    pub async fn on(root: tempfile::TempDir, store: Arc<dyn Store>) -> World {
+        World::behind(root, store, |router| router).await
+    }
+
+    /// A cluster whose API server is reached through something.
+    pub async fn behind(
+        root: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        layer: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> World {
+        reconcile_tls();
         let shutdown = CancellationToken::new();
         let mut config = apiserver::Config::new(Arc::clone(&store));
         config.shutdown = shutdown.clone();
         let server = ApiServer::start(config).await.expect("a server");
-        let client = kube::Client::new(server.router_as(User::admin("test")), "default");
+        let client = kube::Client::new(layer(server.router_as(User::admin("test"))), "default");
         std::fs::create_dir(root.path().join("source")).expect("made");
         World {
             client,
             store,
+            budget: Budget::Unlimited,
             root,
             _server: shutdown.drop_guard(),
         }
@@ -67,14 +84,11 @@ impl World {
 
     /// Following the source with nothing special.
     pub fn config(&self) -> Config {
+        let source = self.source().to_str().expect("a textual path").to_owned();
         Config {
-            source: self.source().to_str().expect("a textual path").to_owned(),
-            reference: None,
-            path: None,
             interval: Duration::from_secs(3600),
-            schedules: Vec::new(),
-            prune: true,
-            data_dir: self.path("data"),
+            budget: self.budget,
+            ..Config::new(source, self.path("data"))
         }
     }
 
@@ -129,8 +143,9 @@ impl World {
     }
 
     fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
-        match namespace {
+        let group = if kind == "Source" { "reconcile.dev" } else { "" };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        match namespace.filter(|_| kind != "Source") {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }
@@ -162,12 +177,17 @@ impl World {
 
     /// What another hand does.
     pub async fn create(&self, object: Value) {
+        self.try_create(object).await.expect("created");
+    }
+
+    pub async fn try_create(&self, object: Value) -> Result<(), String> {
         let kind = object["kind"].as_str().expect("a kind").to_owned();
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
-        self.api(&kind, Some("default"))
+        let created = self
+            .api(&kind, Some("default"))
             .create(&Default::default(), &object)
-            .await
-            .expect("created");
+            .await;
+        created.map(drop).map_err(|error| error.to_string())
     }
 
     pub async fn delete(&self, kind: &str, name: &str) {
@@ -187,6 +207,32 @@ impl World {
             .patch(name, &params, &patch)
             .await
             .expect("patched");
+    }
+
+    /// Tells a namespace to go; nothing here lets it.
+    pub async fn delete_namespace(&self, name: &str) {
+        let api = self.api("Namespace", None);
+        api.delete(name, &Default::default()).await.expect("deleted");
+    }
+
+    /// Deletes what every source's books are kept in.
+    pub async fn delete_inventory(&self) {
+        let api = self.api("ConfigMap", Some("kube-system"));
+        let books = ListParams::default().labels("applyset.kubernetes.io/id");
+        for book in api.list(&books).await.expect("a list").items {
+            let name = book.metadata.name.expect("a name");
+            api.delete(&name, &Default::default()).await.expect("deleted");
+        }
+    }
+
+    /// What the scheduler does with a pod of `default`.
+    pub async fn bind(&self, name: &str) {
+        let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": "node"}});
+        let request = http::Request::post(format!("/api/v1/namespaces/default/pods/{name}/binding"))
+            .header("content-type", "application/json")
+            .body(binding.to_string().into_bytes())
+            .expect("a request");
+        self.client.request::<Value>(request).await.expect("bound");
     }
 
     pub async fn merge_status(&self, name: &str, status: Value) {
@@ -258,7 +304,8 @@ pub fn eventually<T, F: Future<Output = Result<T, String>>>(
     }
 }
 
-fn reconcile_tls() {
+/// What every client and server of TLS needs once a process.
+pub fn reconcile_tls() {
     // Every test is a process of its own under nextest; under cargo test the second call finds it installed.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("TLS was set up before");

@@ -1,7 +1,21 @@
 //! Sources, plans and their outcome: real git and real files, against an API server in this process.
 
-mod faults;
+mod fault_table;
+mod flags;
 mod follow;
 mod git;
 mod harness;
+mod ignored;
+mod kills;
+mod manage;
 mod once;
+mod openpgp;
+mod plan_outcome;
+mod references;
+mod remotes;
+mod remotes_https;
+mod remotes_ssh;
+mod signatures;
+mod sources;
+mod state;
+mod webhooks;

@@ -155,6 +155,13 @@ fn down_removes_this_nodes_containers_and_no_others() {
         cluster.start(&source.arguments());
         cluster.running_pod("web", |_| Ok(()));
     }
+    let refused = cluster.down();
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(
+        refused.stderr.contains("is in use by another reconcile (process "),
+        "{refused}"
+    );
+    assert_eq!(docker::running(&cluster.node).len(), 1, "what is in use stays");
     cluster.stop();
     let ended = cluster.down();
     assert_eq!(ended.code, Some(0), "{ended}");

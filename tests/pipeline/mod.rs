@@ -9,5 +9,6 @@ mod killed;
 mod lifecycle;
 mod manifest;
 mod nodes;
+mod signed;
 mod source;
 mod transcript;

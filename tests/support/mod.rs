@@ -14,7 +14,11 @@ pub mod images;
 pub mod kubectl;
 pub mod process;
 pub mod registry;
+pub mod signing;
+pub mod sshd;
 pub mod tools;
+pub mod web;
+pub mod wire;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -3,12 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The path of a tool that `make tools` unpacks (`etcd`, `kubectl-1.20`, `docker-registry`, `busybox`).
+/// The path of a tool that `make tools` unpacks (`etcd`, `kubectl-1.20`, `docker-registry`, `busybox`, `sshd`, `lighttpd`).
 #[track_caller]
 pub fn unpacked(tool: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin").join(tool);
     assert!(path.exists(), "{} is missing; run: make tools", path.display());
     path
+}
+
+/// The folder of what was unpacked: Debian's own tree.
+pub fn unpacked_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/root")
+}
+
+/// Lets an unpacked tool find the libraries that were unpacked with it.
+pub fn with_libraries(command: &mut Command) -> &mut Command {
+    let folders = ["lib", "usr/lib"].map(|above| {
+        let folder = unpacked_root().join(above);
+        let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
+        folder.join(triplet).display().to_string()
+    });
+    command.env("LD_LIBRARY_PATH", folders.join(":"))
 }
 
 /// A tool that must be installed on the machine.

@@ -2,9 +2,11 @@
 
 mod plan;
 mod report;
+mod status;
 
 pub use plan::plan;
-pub use report::report;
+pub use report::{COLUMN, report};
+pub use status::{history, statuses};
 
 /// How to write for this terminal, or for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub struct Style {
 /// What a piece of text is, and thereby its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
+    Plain,
     Heading,
     Added,
     Removed,
@@ -30,6 +33,7 @@ enum Ink {
 impl Style {
     fn paint(self, ink: Ink, text: &str) -> String {
         let code = match ink {
+            Ink::Plain => return text.to_owned(),
             Ink::Heading => "1",
             Ink::Added => "32",
             Ink::Removed => "31",

@@ -28,8 +28,12 @@ pub fn plan(plan: &PlanReport, style: Style) -> (String, String) {
         ));
     }
     let counts = plan.counts;
+    let blocked = match counts.blocked {
+        0 => String::new(),
+        blocked => format!(", {blocked} waiting for approval"),
+    };
     out.push_str(&format!(
-        "{} to create, {} to change, {} to replace, {} to delete\n",
+        "{} to create, {} to change, {} to replace, {} to delete{blocked}\n",
         counts.create, counts.update, counts.replace, counts.delete
     ));
     let mut errors: String = plan
@@ -118,6 +122,7 @@ fn object(entry: &PlanEntry, style: Style) -> String {
         Action::Replace => ("replace", Ink::Replaced),
         Action::Delete => ("delete", Ink::Removed),
         Action::Keep => ("keep", Ink::Faint),
+        Action::Blocked => ("blocked", Ink::Removed),
         Action::Unchanged => ("same", Ink::Faint),
     };
     let place = entry
@@ -174,6 +179,7 @@ mod tests {
                 column: 1,
             }),
             reasons: Vec::new(),
+            predicted: None,
             diff,
         };
         let mut kept = entry(Action::Keep, "Pod", "old", Vec::new());

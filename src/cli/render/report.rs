@@ -11,8 +11,9 @@ pub const COLUMN: usize = 11;
 /// How many waiting objects a line names.
 const WAITING_SHOWN: usize = 3;
 
-/// The line, or lines, of a report; and whether it tells of something wrong. None where there is nothing to say.
-pub fn report(report: &Report, style: Style) -> Option<(String, bool)> {
+/// The line of a report, with the name of the source where there are several; and whether it tells of something wrong.
+/// None where there is nothing to say.
+pub fn report(report: &Report, source: Option<&str>, style: Style) -> Option<(String, bool)> {
     let (ink, label, text, wrong) = match report {
         Report::Following { source } => (Ink::Heading, "source", printable(source), false),
         Report::Change(change) => {
@@ -25,13 +26,14 @@ pub fn report(report: &Report, style: Style) -> Option<(String, bool)> {
             revision,
             counts,
             problems,
+            replacing,
             elapsed,
         } => {
             let ink = if *problems == 0 { Ink::Added } else { Ink::Changed };
             let text = format!(
                 "{}: {}",
                 printable(&revision.to_string()),
-                sum(*counts, *problems, *elapsed)
+                sum(*counts, *problems, *replacing, *elapsed)
             );
             (ink, "synced", text, false)
         }
@@ -55,7 +57,8 @@ pub fn report(report: &Report, style: Style) -> Option<(String, bool)> {
     };
     // Padded before it is painted: colours have no width.
     let label = style.paint(ink, &format!("{label:<COLUMN$}"));
-    Some((format!("{label} {text}\n"), wrong))
+    let source = source.map(|source| printable(source) + ": ").unwrap_or_default();
+    Some((format!("{label} {source}{text}\n"), wrong))
 }
 
 fn done(action: Action) -> Option<(Ink, &'static str)> {
@@ -64,7 +67,7 @@ fn done(action: Action) -> Option<(Ink, &'static str)> {
         Action::Update => (Ink::Changed, "changed"),
         Action::Replace => (Ink::Replaced, "replaced"),
         Action::Delete => (Ink::Removed, "deleted"),
-        Action::Keep | Action::Unchanged => return None,
+        Action::Keep | Action::Blocked | Action::Unchanged => return None,
     })
 }
 
@@ -87,13 +90,15 @@ fn changed(change: &Change) -> String {
     printable(&format!("{}{notes}", change.object))
 }
 
-fn sum(counts: Counts, problems: usize, elapsed: Duration) -> String {
+fn sum(counts: Counts, problems: usize, replacing: usize, elapsed: Duration) -> String {
     let mut parts: Vec<String> = [
         (counts.create, "created"),
         (counts.update, "changed"),
         (counts.replace, "replaced"),
+        (replacing, "being replaced"),
         (counts.delete, "deleted"),
         (counts.keep, "kept"),
+        (counts.blocked, "waiting for approval"),
         (counts.unchanged, "unchanged"),
     ]
     .into_iter()
@@ -193,9 +198,10 @@ mod tests {
                         ..Counts::default()
                     },
                     problems: 1,
+                    replacing: 2,
                     elapsed: Duration::from_millis(120),
                 },
-                "synced      0123456: 2 created, 3 unchanged, 1 error in 120 ms\n",
+                "synced      0123456: 2 created, 2 being replaced, 3 unchanged, 1 error in 120 ms\n",
             ),
             (
                 Report::Synced {
@@ -204,6 +210,7 @@ mod tests {
                     },
                     counts: Counts::default(),
                     problems: 0,
+                    replacing: 0,
                     elapsed: Duration::from_millis(2500),
                 },
                 "synced      0123456: nothing to do in 2.5 s\n",
@@ -224,7 +231,7 @@ mod tests {
             (Report::Notice { text: "hello".into() }, "note        hello\n"),
         ] {
             assert_eq!(
-                report(&value, Style::default()).map(|(text, _)| text).as_deref(),
+                report(&value, None, Style::default()).map(|(text, _)| text).as_deref(),
                 Some(expected)
             );
         }
@@ -236,7 +243,7 @@ mod tests {
             color: true,
             width: None,
         };
-        let (text, wrong) = report(&Report::Notice { text: "hello".into() }, style).expect("a line");
+        let (text, wrong) = report(&Report::Notice { text: "hello".into() }, None, style).expect("a line");
         assert_eq!(
             (text.as_str(), wrong),
             ("\u{1b}[33mnote       \u{1b}[0m hello\n", false)

@@ -130,6 +130,15 @@ fn yaml_error(text: &str, error: &serde_yaml::Error) -> TextError {
             };
         }
     }
+    // Of these the parser says only where they are in its buffer.
+    let control = |&(_, character): &(usize, char)| character.is_control() && !character.is_whitespace();
+    let offset = match reason.starts_with("control characters") {
+        true => {
+            reason = "control characters are not allowed".into();
+            text.char_indices().find(control).map(|(offset, _)| offset)
+        }
+        false => offset,
+    };
     TextError { offset, reason }
 }
 
@@ -442,6 +451,12 @@ mod tests {
             ("nested duplicate", "x:\n  a: 1\n  a: 2\n", "a: 2", "twice"),
             ("tab", "a:\n\tb: 1\n", "\tb", "tab"),
             ("unknown alias", "a: *b\n", "*b", "anchor"),
+            (
+                "control character",
+                "a: 1\nb: \"\u{0}\"\n",
+                "\u{0}",
+                "control characters",
+            ),
             ("broken mapping", "a: 1\n b: 2\n", ": 2", "mapping"),
         ] {
             let error = yaml(text).expect_err(name);

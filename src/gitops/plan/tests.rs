@@ -15,6 +15,8 @@ struct Fixture {
     members: Vec<(&'static str, &'static str, &'static str)>,
     occupied: BTreeMap<String, String>,
     no_prune: Option<String>,
+    budget: Budget,
+    approved: Option<&'static str>,
 }
 
 fn world() -> Fixture {
@@ -26,6 +28,8 @@ fn world() -> Fixture {
         members: Vec::new(),
         occupied: BTreeMap::new(),
         no_prune: None,
+        budget: Budget::default(),
+        approved: None,
     }
 }
 
@@ -94,6 +98,8 @@ impl Fixture {
             members: &members,
             occupied: &self.occupied,
             no_prune: self.no_prune,
+            budget: self.budget,
+            approved: self.approved,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::ignored::{Ignored, LIST, MAX_LIST_BYTES, list_in};
 use super::limits::{Budget, MAX_DEPTH, MAX_FILE_BYTES, problem, too_large};
 use super::{File, Snapshot, is_manifest, plain};
 use crate::gitops::error::Error;
@@ -20,12 +21,12 @@ const MAX_ATTEMPTS: usize = 20;
 /// Between attempts: writers need a moment to finish.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(25);
 
-/// Whether an entry is left out, by its path below the root and whether it is a folder.
-pub(super) type Ignore<'a> = &'a dyn Fn(&str, bool) -> bool;
+/// Whether git leaves an entry out, by its path below the folder and whether it is a folder itself.
+pub(super) type ByGit<'a> = &'a dyn Fn(&str, bool) -> bool;
 
-/// Reads all manifests below `root`.
-pub(super) fn read(root: &Path) -> Result<Snapshot, Error> {
-    let (files, problems) = read_files(root, &|_, _| false)?;
+/// Reads all manifests of a folder below `root` that are not ignored.
+pub(super) fn read(root: &Path, folder: &Path, ignored: &Ignored) -> Result<Snapshot, Error> {
+    let (files, problems) = read_files(root, folder, ignored, &|_, _| false)?;
     let revision = Revision::Directory { hash: hash(&files) };
     Ok(Snapshot {
         files,
@@ -35,17 +36,24 @@ pub(super) fn read(root: &Path) -> Result<Snapshot, Error> {
     })
 }
 
-/// Reads all manifests below `root` that are not ignored, with what could not be read.
-pub(super) fn read_files(root: &Path, ignore: Ignore<'_>) -> Result<(Vec<File>, Vec<Problem>), Error> {
+/// Reads all manifests of a folder below `root` that are not ignored, with what could not be read.
+pub(super) fn read_files(
+    root: &Path,
+    folder: &Path,
+    ignored: &Ignored,
+    by_git: ByGit<'_>,
+) -> Result<(Vec<File>, Vec<Problem>), Error> {
+    let start = root.join(folder);
     for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(ATTEMPT_PAUSE);
         }
-        let before = scan(root, ignore)?;
+        let ignored = lists_above(root, folder, ignored.clone())?;
+        let before = scan(&start, &ignored, by_git)?;
         let mut problems = before.problems.clone();
         let mut files = Vec::with_capacity(before.found.len());
         for (path, found) in &before.found {
-            match read_file(&found.real) {
+            match read_file(&found.real, MAX_FILE_BYTES) {
                 Ok(contents) => files.push(File {
                     path: path.clone(),
                     contents,
@@ -54,23 +62,47 @@ pub(super) fn read_files(root: &Path, ignore: Ignore<'_>) -> Result<(Vec<File>, 
             }
         }
         // A second look decides: had anything changed meanwhile, the files would not belong together.
-        let after = scan(root, ignore)?;
+        let after = scan(&start, &ignored, by_git)?;
         if before == after {
             return Ok((files, problems));
         }
     }
     Err(Error::Source(format!(
         "{} kept changing while it was read; trying again",
-        root.display()
+        start.display()
     )))
 }
 
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The lists of the folders from `root` to the one above the source's.
+fn lists_above(root: &Path, folder: &Path, mut ignored: Ignored) -> Result<Ignored, Error> {
+    for above in folder.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        let place = root.join(above);
+        let way = folder.strip_prefix(above).unwrap_or(folder).to_string_lossy();
+        let failed = |reason: String| Error::Source(format!("{}: {reason}", place.join(LIST).display()));
+        if let Some(list) = read_list(&place).map_err(failed)? {
+            ignored = ignored.with_list_above(&way, &list).map_err(failed)?;
+        }
+    }
+    Ok(ignored)
+}
+
+/// The list of a folder, if it has one.
+fn read_list(folder: &Path) -> Result<Option<Vec<u8>>, String> {
+    let path = folder.join(LIST);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(plain(&error)),
+        Ok(metadata) if !metadata.is_file() => Err("not a regular file".into()),
+        Ok(_) => read_file(&path, MAX_LIST_BYTES)
+            .map(Some)
+            .map_err(|error| plain(&error)),
+    }
+}
+
+fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     // One byte more than allowed shows that the file grew after it was looked at.
-    fs::File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut contents)?;
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut contents)?;
     Ok(contents)
 }
 
@@ -90,6 +122,8 @@ pub(super) fn hash(files: &[File]) -> String {
 #[derive(PartialEq, Default)]
 struct Scan {
     found: BTreeMap<String, Found>,
+    /// What is left out, by folder.
+    lists: BTreeMap<String, Vec<u8>>,
     problems: Vec<Problem>,
 }
 
@@ -106,36 +140,39 @@ struct Found {
 
 struct Walk<'a> {
     root: PathBuf,
-    ignore: Ignore<'a>,
+    by_git: ByGit<'a>,
     budget: Budget,
     scan: Scan,
 }
 
-fn scan(root: &Path, ignore: Ignore<'_>) -> Result<Scan, Error> {
+fn scan(root: &Path, ignored: &Ignored, by_git: ByGit<'_>) -> Result<Scan, Error> {
     let gone = |error: std::io::Error| Error::Source(format!("source {}: {}", root.display(), plain(&error)));
     let real = fs::canonicalize(root).map_err(gone)?;
     let mut walk = Walk {
         root: real.clone(),
-        ignore,
+        by_git,
         budget: Budget::default(),
         scan: Scan::default(),
     };
     // The root itself must be readable; everything below it is a problem of its own.
     fs::read_dir(&real).map_err(gone)?;
-    walk.folder(&real, "", &mut Vec::new())
+    walk.folder(&real, "", ignored, &mut Vec::new())
         .map_err(|reason| Error::Source(format!("source {}: {reason}", root.display())))?;
     walk.scan.problems.sort();
     Ok(walk.scan)
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, real: &Path, below: &str, above: &mut Vec<PathBuf>) -> Result<(), String> {
+    fn folder(&mut self, real: &Path, below: &str, ignored: &Ignored, above: &mut Vec<PathBuf>) -> Result<(), String> {
         if above.len() >= MAX_DEPTH || above.iter().any(|folder| folder == real) {
             self.scan
                 .problems
                 .push(problem(below, "folders or links that contain themselves"));
             return Ok(());
         }
+        let Some(ignored) = self.with_list(real, below, ignored) else {
+            return Ok(());
+        };
         let entries = match fs::read_dir(real) {
             Ok(entries) => entries,
             Err(error) => {
@@ -146,7 +183,7 @@ impl Walk<'_> {
         above.push(real.to_owned());
         for entry in entries {
             match entry {
-                Ok(entry) => self.entry(&entry, below, above)?,
+                Ok(entry) => self.entry(&entry, below, &ignored, above)?,
                 Err(error) => self.scan.problems.push(problem(below, plain(&error))),
             }
         }
@@ -154,7 +191,32 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &fs::DirEntry, below: &str, above: &mut Vec<PathBuf>) -> Result<(), String> {
+    /// What is left out in a folder; None where that cannot be known.
+    fn with_list(&mut self, real: &Path, below: &str, ignored: &Ignored) -> Option<Ignored> {
+        let list = read_list(real).and_then(|list| match list {
+            None => Ok(ignored.clone()),
+            Some(list) => {
+                let with = ignored.with_list(below, &list)?;
+                self.scan.lists.insert(below.to_owned(), list);
+                Ok(with)
+            }
+        });
+        match list {
+            Ok(ignored) => Some(ignored),
+            Err(reason) => {
+                self.scan.problems.push(problem(&list_in(below), reason));
+                None
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        entry: &fs::DirEntry,
+        below: &str,
+        ignored: &Ignored,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), String> {
         self.budget.entry()?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -165,7 +227,12 @@ impl Walk<'_> {
             "" => name.to_string(),
             below => format!("{below}/{name}"),
         };
-        let (real, metadata) = match self.follow(entry) {
+        let found = self.follow(entry);
+        let is_folder = matches!(&found, Ok(Some((_, metadata))) if metadata.is_dir());
+        if ignored.matches(&path, is_folder) || (self.by_git)(&path, is_folder) {
+            return Ok(());
+        }
+        let (real, metadata) = match found {
             Ok(Some(found)) => found,
             // Gone between listing and looking: the second look will see whether it came back.
             Ok(None) => return Ok(()),
@@ -175,11 +242,8 @@ impl Walk<'_> {
             }
             Err(_) => return Ok(()),
         };
-        if (self.ignore)(&path, metadata.is_dir()) {
-            return Ok(());
-        }
         if metadata.is_dir() {
-            return self.folder(&real, &path, above);
+            return self.folder(&real, &path, ignored, above);
         }
         if is_manifest(&name) {
             self.file(path, real, &metadata)?;
@@ -235,7 +299,12 @@ mod tests {
     use super::*;
 
     fn names(root: &Path) -> (Vec<String>, Vec<String>) {
-        let snapshot = read(root).expect("readable");
+        names_in(root, "", &[])
+    }
+
+    fn names_in(root: &Path, folder: &str, given: &[String]) -> (Vec<String>, Vec<String>) {
+        let ignored = Ignored::given(given).expect("patterns");
+        let snapshot = read(root, Path::new(folder), &ignored).expect("readable");
         (
             snapshot.files.into_iter().map(|file| file.path).collect(),
             snapshot.problems.iter().map(ToString::to_string).collect(),
@@ -260,6 +329,44 @@ mod tests {
             fs::write(path, "x").expect("written");
         }
         assert_eq!(names(root.path()).0, ["a.yml", "b.yaml", "sub/deep/c.json"]);
+    }
+
+    #[test]
+    fn what_is_ignored_is_as_if_absent() {
+        let root = tempfile::tempdir().expect("a directory");
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        for path in [
+            "a.yaml",
+            "b.yaml",
+            "sub/a.yaml",
+            "sub/b.yaml",
+            "sub/deep/c.yaml",
+            "drafts/d.yaml",
+        ] {
+            write(path, "x");
+        }
+        symlink("/etc/passwd", root.path().join("out.yaml")).expect("linked");
+        write(LIST, "drafts/\n/b.yaml\nout.yaml\nc.yaml\n");
+        write("sub/.reconcileignore", "!deep/c.yaml\n");
+        let (files, problems) = names(root.path());
+        assert_eq!(files, ["a.yaml", "sub/a.yaml", "sub/b.yaml", "sub/deep/c.yaml"]);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(
+            names_in(root.path(), "", &["a.yaml".into()]).0,
+            ["sub/b.yaml", "sub/deep/c.yaml"]
+        );
+        assert_eq!(names_in(root.path(), "sub/deep", &[]).0, ["c.yaml"], "lists above hold");
+        write("sub/.reconcileignore", "a[\n");
+        let (files, problems) = names(root.path());
+        assert_eq!(files, ["a.yaml"], "a folder whose list is wrong is not read");
+        assert!(
+            problems[0].starts_with("sub/.reconcileignore: \"a[\" is no pattern"),
+            "{problems:?}"
+        );
     }
 
     #[test]
@@ -307,7 +414,7 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_error_and_not_empty() {
         let root = tempfile::tempdir().expect("a directory");
-        let error = read(&root.path().join("gone")).expect_err("missing");
+        let error = read(root.path(), Path::new("gone"), &Ignored::given(&[]).expect("none")).expect_err("missing");
         assert!(error.to_string().contains("no such file or directory"), "{error}");
     }
 

@@ -2,16 +2,23 @@
 
 mod directory;
 mod git;
+mod ignored;
 mod limits;
+mod reference;
+mod turns;
 mod watch;
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::access::Access;
 use super::config::Config;
 use super::error::Error;
 use super::report::{Problem, Revision};
+use super::trust::{Gate, Mode};
 
+use ignored::Ignored;
+use reference::Reference;
 pub use watch::Watch;
 
 /// A file that may hold manifests.
@@ -71,9 +78,12 @@ pub struct Source {
 #[derive(Debug)]
 struct Inner {
     kind: Kind,
-    reference: Option<String>,
+    reference: Reference,
     /// Below the source, empty for all of it.
     folder: PathBuf,
+    ignored: Ignored,
+    /// What must be signed, if anything.
+    gate: Option<Gate>,
 }
 
 #[derive(Debug)]
@@ -83,7 +93,11 @@ enum Kind {
     /// A repository on disk, with or without a work tree.
     Repository(PathBuf),
     /// A repository elsewhere, cloned to `clone`.
-    Remote { url: git::Url, clone: PathBuf },
+    Remote {
+        url: git::Url,
+        clone: PathBuf,
+        access: Box<Access>,
+    },
 }
 
 impl Source {
@@ -92,13 +106,54 @@ impl Source {
     /// # Errors
     /// Where it does not exist or the flags do not fit it.
     pub fn open(config: &Config) -> Result<Self, Error> {
+        let source = Self::locate(config)?;
+        let Some(verify) = &config.verify else {
+            return Ok(source);
+        };
+        if source.is_directory() {
+            return Err(Error::Config(format!(
+                "only git holds signatures to verify, and {} is no git source; give the root of the work tree, or --ref",
+                source.describe()
+            )));
+        }
+        if verify.mode == Mode::Tag && source.inner.reference.is_head() {
+            return Err(Error::Config(
+                "--verify-tags needs --ref or --semver with the tag to follow".into(),
+            ));
+        }
+        Ok(source)
+    }
+
+    fn locate(config: &Config) -> Result<Self, Error> {
         let folder = folder(config.path.as_deref())?;
+        let reference = Reference::of(config)?;
+        let ignored = Ignored::given(&config.ignore)?;
+        let opened = |kind, reference, folder| {
+            let mut inner = Inner {
+                kind,
+                reference,
+                folder,
+                ignored,
+                gate: None,
+            };
+            let followed = inner.reference.shown();
+            let gate = |verify| Gate::new(verify, &config.data_dir, &inner.identity(), followed.as_deref());
+            inner.gate = config.verify.clone().map(gate);
+            Self { inner: Arc::new(inner) }
+        };
         let path = Path::new(&config.source);
         if !path.exists()
             && let Some(url) = git::Url::parse(&config.source)
         {
             let clone = config.data_dir.join("sources").join(url.directory_name());
-            return Ok(Self::new(Kind::Remote { url, clone }, config, folder));
+            if config.access.proxy.is_some() && !url.is_http() {
+                return Err(Error::Config(format!(
+                    "the proxy of the credentials serves https and http only, not {}",
+                    url.shown()
+                )));
+            }
+            let access = Box::new(config.access.clone());
+            return Ok(opened(Kind::Remote { url, clone, access }, reference, folder));
         }
         let root = std::path::absolute(path).map_err(|error| Error::Source(format!("{}: {error}", config.source)))?;
         let metadata = std::fs::metadata(&root)
@@ -111,29 +166,18 @@ impl Source {
         }
         if git::is_repository(&root) {
             git::open(&root)?;
-            return Ok(Self::new(Kind::Repository(root), config, folder));
+            return Ok(opened(Kind::Repository(root), reference, folder));
         }
-        if config.reference.is_some() {
+        if let Some(flag) = reference.flag() {
             let (top, inside) = git::discover(&root)?.ok_or_else(|| {
                 Error::Config(format!(
-                    "--ref needs a git repository, and {} lies in none",
+                    "{flag} needs a git repository, and {} lies in none",
                     root.display()
                 ))
             })?;
-            return Ok(Self::new(Kind::Repository(top), config, inside.join(folder)));
+            return Ok(opened(Kind::Repository(top), reference, inside.join(folder)));
         }
-        Ok(Self::new(Kind::Directory(root), config, folder))
-    }
-
-    fn new(kind: Kind, config: &Config, folder: PathBuf) -> Self {
-        let reference = config.reference.clone();
-        Self {
-            inner: Arc::new(Inner {
-                kind,
-                reference,
-                folder,
-            }),
-        }
+        Ok(opened(Kind::Directory(root), reference, folder))
     }
 
     /// For a person, without credentials.
@@ -142,13 +186,14 @@ impl Source {
             kind,
             reference,
             folder,
+            ..
         } = &*self.inner;
         let mut text = match kind {
             Kind::Directory(root) => format!("directory {}", root.join(folder).display()),
             Kind::Repository(root) => format!("git repository {}", root.display()),
             Kind::Remote { url, .. } => format!("git repository {}", url.shown()),
         };
-        if let Some(reference) = reference {
+        if let Some(reference) = reference.shown() {
             text = format!("{text} at {reference}");
         }
         if !matches!(kind, Kind::Directory(_)) && !folder.as_os_str().is_empty() {
@@ -159,15 +204,7 @@ impl Source {
 
     /// What makes it this source and no other, whatever its revision: decides which objects it owns.
     pub fn identity(&self) -> String {
-        let Inner { kind, folder, .. } = &*self.inner;
-        match kind {
-            Kind::Directory(root) | Kind::Repository(root) => {
-                let full: PathBuf = root.join(folder).components().collect();
-                full.display().to_string()
-            }
-            Kind::Remote { url, .. } if folder.as_os_str().is_empty() => url.shown().to_owned(),
-            Kind::Remote { url, .. } => format!("{}//{}", url.shown(), folder.display()),
-        }
+        self.inner.identity()
     }
 
     /// Whether asking for news needs a network or another repository: then it is done at intervals.
@@ -178,7 +215,7 @@ impl Source {
     /// Whether there is something to read: a remote may never have been fetched.
     pub fn is_fetched(&self) -> bool {
         match &self.inner.kind {
-            Kind::Remote { clone, .. } => git::is_fetched(clone, self.inner.reference.as_deref()),
+            Kind::Remote { clone, .. } => git::is_fetched(clone, &self.inner.reference),
             _ => true,
         }
     }
@@ -193,17 +230,21 @@ impl Source {
     /// # Errors
     /// Where the remote does not answer, refuses us or has no such reference.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let Kind::Remote { .. } = self.inner.kind else {
+        let Kind::Remote { clone, .. } = &self.inner.kind else {
             return Ok(());
         };
+        // Held until the fetch ends or is given up.
+        let _turn = tokio::time::timeout(limits::FETCH_TIMEOUT, turns::turn(clone))
+            .await
+            .map_err(|_| Error::Source("an earlier fetch of the same repository has not ended; trying again".into()))?;
         let inner = Arc::clone(&self.inner);
         // A thread of its own: libgit2 cannot be interrupted, and a hung remote must not keep the process from ending.
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("git-fetch".into())
             .spawn(move || {
-                if let Kind::Remote { url, clone } = &inner.kind
-                    && sender.send(git::fetch(url, clone, inner.reference.as_deref())).is_err()
+                if let Kind::Remote { url, clone, access } = &inner.kind
+                    && sender.send(git::fetch(url, access, clone, &inner.reference)).is_err()
                 {
                     tracing::debug!("a fetch ended after nobody waited for it any more");
                 }
@@ -244,25 +285,43 @@ impl Source {
 }
 
 impl Inner {
+    fn identity(&self) -> String {
+        let Self { kind, folder, .. } = self;
+        match kind {
+            Kind::Directory(root) | Kind::Repository(root) => {
+                let full: PathBuf = root.join(folder).components().collect();
+                full.display().to_string()
+            }
+            Kind::Remote { url, .. } if folder.as_os_str().is_empty() => url.shown().to_owned(),
+            Kind::Remote { url, .. } => format!("{}//{}", url.shown(), folder.display()),
+        }
+    }
+
     fn read(&self, view: View) -> Result<Snapshot, Error> {
-        match &self.kind {
-            Kind::Directory(root) => directory::read(&root.join(&self.folder)),
-            Kind::Repository(root) if view == View::OnDisk && self.reference.is_none() => {
+        let Self {
+            kind,
+            reference,
+            folder,
+            ignored,
+            gate,
+        } = self;
+        let policy = gate.as_ref().map(|gate| git::Policy {
+            gate,
+            remember: view == View::Committed,
+        });
+        match kind {
+            Kind::Directory(root) => directory::read(root, folder, ignored),
+            Kind::Repository(root) => {
                 let repository = git::open(root)?;
                 match repository.workdir().map(Path::to_owned) {
-                    Some(work_tree) => git::preview(&repository, &work_tree, &self.folder),
-                    None => git::read(&repository, None, &self.folder),
+                    Some(work_tree) if view == View::OnDisk && reference.is_head() => {
+                        git::preview(&repository, &work_tree, folder, ignored, policy)
+                    }
+                    _ => git::read(&repository, reference, folder, ignored, policy),
                 }
             }
-            Kind::Repository(root) => git::read(&git::open(root)?, self.reference.as_deref(), &self.folder),
-            Kind::Remote { url, clone } => {
-                let mut snapshot = git::read_clone(clone, self.reference.as_deref(), &self.folder)
-                    .map_err(|error| Error::Source(format!("{}: {error}", url.shown())))?;
-                if let (Revision::Commit(commit), Some(reference)) = (&mut snapshot.revision, &self.reference) {
-                    commit.reference = Some(reference.clone());
-                }
-                Ok(snapshot)
-            }
+            Kind::Remote { url, clone, .. } => git::read_clone(clone, reference, folder, ignored, policy)
+                .map_err(|error| Error::Source(format!("{}: {error}", url.shown()))),
         }
     }
 }

@@ -19,6 +19,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Told;
+
 pub use info::{Machine, host_ip};
 
 use super::Config;
@@ -97,7 +99,7 @@ impl Keeper {
             match self.register().await {
                 Ok(node) => break node,
                 Err(error) => {
-                    tracing::warn!(%error, "the node could not be registered; trying again");
+                    tracing::warn!(error = %Told(&error), "the node could not be registered; trying again");
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(RETRY_MAX);
                 }
@@ -113,7 +115,7 @@ impl Keeper {
             tokio::select! {
                 _ = beat.tick() => {
                     if let Err(error) = lease.renew(&node).await {
-                        tracing::warn!(%error, "the node's lease could not be renewed");
+                        tracing::warn!(error = %Told(&error), "the node's lease could not be renewed");
                     }
                 }
                 () = self.changed.notified() => self.learnt.at = None,
@@ -136,7 +138,7 @@ impl Keeper {
                     written_at = Instant::now();
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the node's status could not be written");
+                    tracing::warn!(error = %Told(&error), "the node's status could not be written");
                     if matches!(&error, kube::Error::Api(refusal) if refusal.code == 404)
                         && let Ok(again) = self.register().await
                     {

@@ -33,6 +33,7 @@ use super::pods::Known;
 use super::probes::Probes;
 use super::status::{self, status};
 use super::volumes;
+use crate::client::Told;
 pub use files::{remove as remove_files, uids as file_owners};
 use report::Report;
 
@@ -130,7 +131,7 @@ impl Worker {
                     until
                 }
                 Err(error) => {
-                    tracing::warn!(uid = self.uid, %error, "a pod could not be looked after; trying again");
+                    tracing::warn!(uid = self.uid, error = %Told(&error), "a pod could not be looked after; trying again");
                     let at = Instant::now() + retry;
                     retry = (retry * 2).min(RETRY_MAX);
                     Some(at)

@@ -9,6 +9,8 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Told;
+
 /// Waits between tries while the API server does not answer; the last one repeats.
 const RETRY: [Duration; 4] = [
     Duration::from_millis(200),
@@ -106,7 +108,7 @@ async fn publish(shared: Arc<Shared>, mut wanted: watch::Receiver<Option<PodStat
             if let Some(status) = status
                 && let Written::Failed(error) = shared.write(&status).await
             {
-                tracing::debug!(%error, "a pod's status was not written");
+                tracing::debug!(error = %Told(&error), "a pod's status was not written");
                 let wait = RETRY[failures.min(RETRY.len() - 1)];
                 failures += 1;
                 tokio::time::sleep(wait).await;

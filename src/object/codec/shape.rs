@@ -116,6 +116,7 @@ const POINTERS: &[(&str, &[&str])] = &[
     ),
     ("ServiceAccount", &["automountServiceAccountToken"]),
     ("ServiceAccountTokenProjection", &["expirationSeconds", "user"]),
+    ("SourceSpec", &["prune", "suspend"]),
     ("Toleration", &["tolerationSeconds"]),
     (
         "TopologySpreadConstraint",

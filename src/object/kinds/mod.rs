@@ -11,6 +11,7 @@ mod priority_class;
 mod secret;
 pub(super) mod selectable;
 mod service_account;
+mod source;
 
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -28,6 +29,7 @@ pub(super) use priority_class::PriorityClasses;
 pub(super) use secret::Secrets;
 use selectable::Selectable;
 pub(super) use service_account::ServiceAccounts;
+pub(super) use source::Sources;
 
 use super::field_error::{FieldError, Path};
 use super::kind::{DecodeError, Decoded, Part};

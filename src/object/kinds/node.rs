@@ -13,9 +13,7 @@ use crate::object::format;
 use crate::object::kind::Part;
 use crate::object::metadata::immutable;
 use crate::object::table::{self, Table};
-
-/// The taint of a node that has not yet said it is ready.
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
+use crate::object::taint::NOT_READY;
 
 /// Keeps pods off a new node until it is ready. The API server calls it on create, between `default` and `prepare_create`.
 pub fn admit_not_ready(node: &mut Value) {

@@ -7,6 +7,7 @@ use k8s_openapi::schemars::{JsonSchema, SchemaGenerator, generate::SchemaSetting
 use serde_json::{Map, Value};
 
 use super::super::Kind;
+use super::super::source::Source;
 
 /// A type with a schema: a kind, or what requests and answers are made of.
 pub(super) struct Root {
@@ -32,6 +33,7 @@ pub(super) static KINDS: &[Root] = &[
     root::<core::v1::ServiceAccount>(),
     root::<coordination::v1::Lease>(),
     root::<scheduling::v1::PriorityClass>(),
+    root::<Source>(),
     root::<apps::v1::DaemonSet>(),
     root::<apps::v1::Deployment>(),
     root::<apps::v1::ReplicaSet>(),
@@ -39,6 +41,9 @@ pub(super) static KINDS: &[Root] = &[
     root::<batch::v1::CronJob>(),
     root::<batch::v1::Job>(),
 ];
+
+/// What the names of our own types begin with.
+const OURS: &str = "dev.reconcile.";
 
 /// What requests and answers of any kind carry.
 static SHARED: &[fn(&mut SchemaGenerator)] = &[
@@ -82,5 +87,14 @@ pub(super) fn schemas<'a>(roots: impl Iterator<Item = &'a Root>, shared: bool) -
     if shared {
         SHARED.iter().for_each(|add| add(&mut generator));
     }
-    generator.take_definitions(false)
+    let mut definitions = generator.take_definitions(false);
+    // What is left out is left out: only `serde` fills it in, for our own types.
+    for (name, definition) in &mut definitions {
+        if let Some(Value::Object(properties)) = definition.get_mut("properties").filter(|_| name.starts_with(OURS)) {
+            for property in properties.values_mut().filter_map(Value::as_object_mut) {
+                property.remove("default");
+            }
+        }
+    }
+    definitions
 }

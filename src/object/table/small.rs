@@ -104,6 +104,36 @@ pub(in crate::object) const LEASES: Table = Table {
     },
 };
 
+pub(in crate::object) const SOURCES: Table = Table {
+    columns: &[
+        NAME,
+        column("Source", "string", "What is followed."),
+        column("Revision", "string", "What was last applied."),
+        column("Objects", "integer", "How many objects it owns."),
+        column("Ready", "string", "Whether the last sync did all that the source says."),
+        AGE,
+    ],
+    row: |object, now| {
+        let source = text(object, "/spec/source").unwrap_or("");
+        let revision = text(object, "/status/revision").unwrap_or("");
+        let objects = object.pointer("/status/objects").and_then(Value::as_i64).unwrap_or(0);
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+        let ready = conditions.into_iter().flatten().find(|one| one["type"] == "Ready");
+        let ready = ready.and_then(|one| one["status"].as_str()).unwrap_or("Unknown");
+        vec![
+            name(object),
+            json!(source),
+            json!(revision.get(..SHORT_REVISION).unwrap_or(revision)),
+            json!(objects),
+            json!(ready),
+            created(object, now),
+        ]
+    },
+};
+
+/// How much of a hash git shows by default.
+const SHORT_REVISION: usize = 7;
+
 #[cfg(test)]
 mod tests {
     use super::super::{columns, row};

@@ -6,6 +6,7 @@
 mod layout;
 mod open;
 mod reader;
+mod reserve;
 mod writer;
 
 use std::collections::VecDeque;
@@ -67,6 +68,7 @@ impl Embedded {
             revision,
             compacted,
             history_bytes,
+            reserve,
         } = opened;
         let database = Arc::new(database);
         let feed = Arc::new(Feed::new(Some(revision)));
@@ -77,6 +79,7 @@ impl Embedded {
             compacted,
             history_bytes,
             retention,
+            reserve,
             // How old the history in the file is nobody knows, so its age begins now.
             marks: VecDeque::from([(Instant::now(), revision)]),
         };

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableError};
 
 use super::layout::{COMPACTED, CURRENT, FORMAT, FORMAT_VERSION, HISTORY, HISTORY_BYTES, META, REVISION};
+use super::reserve::{Reserve, WithReserve};
 use crate::store::{Revision, StoreError};
 
 /// What redb may keep of the file in memory: the leaves of some 5,000 ordinary objects, so that
@@ -62,6 +64,8 @@ pub(super) struct Opened {
     pub(super) revision: Revision,
     pub(super) compacted: Revision,
     pub(super) history_bytes: u64,
+    /// Room kept back for a full disk; none in memory.
+    pub(super) reserve: Option<Arc<Reserve>>,
 }
 
 /// Opens the file at `path`, or makes it, readable by its owner only since it holds secrets.
@@ -79,7 +83,14 @@ pub(super) fn file(path: &Path) -> Result<Opened, OpenError> {
         sync_directory_of(path).map_err(|source| io_error(path, source))?;
     }
     let backend = FileBackend::new(file).map_err(|error| database_error(path, error))?;
-    with_backend(path, backend)
+    let reserve = Reserve::beside(path);
+    let backend = WithReserve {
+        backend,
+        reserve: Arc::clone(&reserve),
+    };
+    let mut opened = with_backend(path, backend)?;
+    opened.reserve = Some(reserve);
+    Ok(opened)
 }
 
 /// An empty store that lives in memory only.
@@ -146,6 +157,7 @@ fn with_backend(path: &Path, backend: impl StorageBackend) -> Result<Opened, Ope
         revision,
         compacted,
         history_bytes,
+        reserve: None,
     })
 }
 

@@ -16,6 +16,7 @@ use super::layout::{
     COMPACTED, CURRENT, HISTORY, HISTORY_BYTES, META, REVISION, decode_current, encode_current, encode_event,
 };
 use super::open::failed;
+use super::reserve::Reserve;
 use crate::store::feed::Feed;
 use crate::store::{Event, KeyValue, Revision, StoreError};
 
@@ -89,6 +90,8 @@ pub(super) struct Writer {
     pub(super) compacted: Revision,
     pub(super) history_bytes: u64,
     pub(super) retention: Retention,
+    /// Without it whole, nothing is begun.
+    pub(super) reserve: Option<Arc<Reserve>>,
     /// Since when which revision was the newest, oldest first.
     pub(super) marks: VecDeque<(Instant, Revision)>,
 }
@@ -140,6 +143,9 @@ impl Writer {
     /// Carries out all changes in one transaction; the answers are in their order.
     fn commit(&mut self, changes: Vec<Change>) -> Vec<Result<Revision, StoreError>> {
         let count = changes.len();
+        if let Some(Err(error)) = self.reserve.as_ref().map(|reserve| reserve.keep()) {
+            return vec![Err(error); count];
+        }
         match self.transact(changes) {
             Ok(outcome) => {
                 self.revision = outcome.revision;

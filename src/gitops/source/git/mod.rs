@@ -1,19 +1,28 @@
 //! The only code that uses libgit2: repositories, their objects, work trees and remotes. Checks nothing out.
 
+mod certificate;
+mod chain;
 mod preview;
 mod remote;
+mod session;
+mod signed;
 mod tree;
+mod url;
 
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Object, Repository};
 
 use super::Snapshot;
+use super::ignored::Ignored;
+use super::reference::{Reference, newest_first, some_of};
 use crate::gitops::error::Error;
 use crate::gitops::report::{Commit, Revision};
 
 pub(super) use preview::preview;
-pub(super) use remote::{Url, fetch, is_fetched, read_clone};
+pub(super) use remote::{fetch, is_fetched, read_clone};
+pub(super) use signed::Policy;
+pub(super) use url::Url;
 
 fn failed(step: &str, error: &git2::Error) -> Error {
     Error::Source(format!("{step}: {}", error.message()))
@@ -71,22 +80,30 @@ pub(super) fn metadata_paths(root: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Reads the manifests of HEAD or of the reference, straight from the repository's objects.
-pub(super) fn read(repository: &Repository, reference: Option<&str>, folder: &Path) -> Result<Snapshot, Error> {
-    let (commit, about) = resolve(repository, reference)?;
-    tree::read(repository, &commit, about, folder)
-}
-
-/// The commit that a reference means, and what a person calls it.
-fn resolve<'a>(repository: &'a Repository, reference: Option<&str>) -> Result<(git2::Commit<'a>, Commit), Error> {
+pub(super) fn read(
+    repository: &Repository,
+    reference: &Reference,
+    folder: &Path,
+    ignored: &Ignored,
+    policy: Option<Policy<'_>>,
+) -> Result<Snapshot, Error> {
     let (object, name) = match reference {
-        None => head(repository)?,
-        Some(reference) => named(repository, reference)?,
+        Reference::Head => head(repository)?,
+        Reference::Named(name) => named(repository, name)?,
+        Reference::Newest(range) => {
+            let names = tags(repository)?;
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let tag = range.newest(&names).map_err(|reason| {
+                let root = repository.workdir().unwrap_or_else(|| repository.path());
+                Error::Source(format!("git repository {}: {reason}", root.display()))
+            })?;
+            let object = repository
+                .revparse_single(&format!("refs/tags/{tag}"))
+                .map_err(|error| failed(&format!("looking up tag {tag}"), &error))?;
+            (object, Some(tag.to_owned()))
+        }
     };
-    let commit = object
-        .peel_to_commit()
-        .map_err(|error| failed(&format!("{} is no commit", reference.unwrap_or("HEAD")), &error))?;
-    let about = about(&commit, name);
-    Ok((commit, about))
+    signed::read(repository, &object, name, folder, ignored, policy)
 }
 
 fn about(commit: &git2::Commit<'_>, reference: Option<String>) -> Commit {
@@ -130,7 +147,7 @@ fn named<'a>(repository: &'a Repository, reference: &str) -> Result<(Object<'a>,
             ErrorCode::NotFound | ErrorCode::InvalidSpec => Error::Source(format!(
                 "git repository {} has no branch, tag or commit {reference}{}",
                 repository.workdir().unwrap_or_else(|| repository.path()).display(),
-                branches(repository)
+                names_there(repository)
             )),
             ErrorCode::Ambiguous => Error::Source(format!(
                 "{reference} is the beginning of several commits; give more of it"
@@ -141,21 +158,35 @@ fn named<'a>(repository: &'a Repository, reference: &str) -> Result<(Object<'a>,
     Ok((found, (!is_hash).then(|| reference.to_owned())))
 }
 
-/// How many branches a message names.
-const BRANCHES_SHOWN: usize = 5;
-
-fn branches(repository: &Repository) -> String {
-    let mut names: Vec<String> = repository
+/// Which names there are, for a message.
+fn names_there(repository: &Repository) -> String {
+    let mut branches: Vec<String> = repository
         .branches(Some(git2::BranchType::Local))
         .into_iter()
         .flatten()
         .filter_map(|branch| branch.ok()?.0.name().ok().flatten().map(str::to_owned))
-        .take(BRANCHES_SHOWN)
         .collect();
-    names.sort();
-    match names.is_empty() {
-        true => String::new(),
-        false => format!(" (branches: {})", names.join(", ")),
+    branches.sort();
+    let branches: Vec<&str> = branches.iter().map(String::as_str).collect();
+    let tags = tags(repository).unwrap_or_default();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    listed(&branches, &tags)
+}
+
+fn tags(repository: &Repository) -> Result<Vec<String>, Error> {
+    let names = repository
+        .tag_names(None)
+        .map_err(|error| failed("listing tags", &error))?;
+    Ok(names.iter().flatten().flatten().map(str::to_owned).collect())
+}
+
+/// ` (branches: main; tags: v2, v1)`.
+fn listed(branches: &[&str], tags: &[&str]) -> String {
+    let branches = (!branches.is_empty()).then(|| format!("branches: {}", some_of(branches)));
+    let tags = (!tags.is_empty()).then(|| format!("tags: {}", newest_first(tags)));
+    match branches.into_iter().chain(tags).collect::<Vec<_>>() {
+        parts if parts.is_empty() => String::new(),
+        parts => format!(" ({})", parts.join("; ")),
     }
 }
 

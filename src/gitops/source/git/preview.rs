@@ -4,18 +4,24 @@ use std::path::Path;
 
 use git2::{ErrorCode, Repository, Status, StatusOptions};
 
-use super::{Snapshot, failed, head};
+use super::{Policy, Snapshot, failed, head, signed};
 use crate::gitops::error::Error;
 use crate::gitops::report::{Revision, Uncommitted};
 use crate::gitops::source::directory;
+use crate::gitops::source::ignored::Ignored;
 
-/// Reads the files below `folder` of the work tree, untracked ones included.
-pub(crate) fn preview(repository: &Repository, work_tree: &Path, folder: &Path) -> Result<Snapshot, Error> {
-    let root = work_tree.join(folder);
+/// Reads the files below `folder` of the work tree, untracked ones included. A policy that refuses HEAD is a problem.
+pub(crate) fn preview(
+    repository: &Repository,
+    work_tree: &Path,
+    folder: &Path,
+    ignored: &Ignored,
+    policy: Option<Policy<'_>>,
+) -> Result<Snapshot, Error> {
     let index = repository
         .index()
         .map_err(|error| failed("reading the index", &error))?;
-    let ignored = |path: &str, is_folder: bool| {
+    let by_git = |path: &str, is_folder: bool| {
         let path = folder.join(path);
         // What is tracked counts, even where a pattern would ignore it; so does a folder that holds something tracked.
         let tracked = match is_folder {
@@ -27,7 +33,7 @@ pub(crate) fn preview(repository: &Repository, work_tree: &Path, folder: &Path) 
         };
         !tracked && repository.is_path_ignored(&path).unwrap_or(false)
     };
-    let (files, problems) = directory::read_files(&root, &ignored)?;
+    let (files, mut problems) = directory::read_files(work_tree, folder, ignored, &by_git)?;
     let head = match repository.head() {
         Err(error) if error.code() == ErrorCode::UnbornBranch => None,
         _ => {
@@ -35,7 +41,12 @@ pub(crate) fn preview(repository: &Repository, work_tree: &Path, folder: &Path) 
             let commit = object
                 .peel_to_commit()
                 .map_err(|error| failed("reading HEAD", &error))?;
-            Some(super::about(&commit, name))
+            let about = super::about(&commit, name);
+            if let Some(policy) = policy {
+                problems.extend(signed::objection_to_head(repository, &object, &about, policy)?);
+                problems.sort();
+            }
+            Some(about)
         }
     };
     Ok(Snapshot {

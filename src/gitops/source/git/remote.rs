@@ -1,198 +1,168 @@
 //! Remote repositories: one query tells whether there is news, and only then is something fetched, as little as possible.
 
-use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use git2::{
-    AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, ProxyOptions, RemoteCallbacks, Repository,
-};
+use git2::{ErrorClass, FetchOptions, Oid, Remote, Repository};
 use sha2::{Digest, Sha256};
 
-use super::{Snapshot, about, tree};
+use super::session::Session;
+use super::url::Url;
+use super::{Policy, Snapshot, about, listed, signed};
+use crate::gitops::access::Access;
 use crate::gitops::error::Error;
+use crate::gitops::source::ignored::Ignored;
+use crate::gitops::source::reference::{Reference, version};
 
-/// How often one connection tries to authenticate: agent, two keys, a credential helper.
-const MAX_CREDENTIALS: usize = 6;
+/// How many bytes of a hash name what is kept for a reference; enough to never meet twice.
+const NAME_BYTES: usize = 8;
 
-/// How much of a hash names a clone's directory; enough to never meet twice.
-const NAME_LENGTH: usize = 16;
+/// Where our clone keeps what it fetched.
+const KEPT: &str = "refs/reconcile/";
 
-/// A URL with its credentials kept apart from what is shown.
-pub(in super::super) struct Url {
-    full: String,
-    shown: String,
-    secrets: Vec<String>,
-    user: Option<String>,
-    password: Option<String>,
+const BRANCHES: &str = "refs/heads/";
+const TAGS: &str = "refs/tags/";
+
+/// What stands behind the name of a tag where a remote says which commit it means.
+const PEELED: &str = "^{}";
+
+/// The depth that git asks for to make a shallow clone whole.
+const WHOLE_HISTORY: i32 = i32::MAX;
+
+/// The characters of a whole hash.
+const FULL_HASH: usize = 40;
+
+/// A reference that no remote has: asking for it only lists what there is.
+const NOTHING: &str = "refs/reconcile/nothing";
+
+/// What our clone has for a reference of the remote.
+struct Kept {
+    /// Our reference, which holds what was last fetched.
+    name: String,
+    /// Where it is; None where nothing was fetched yet.
+    id: Option<Oid>,
+    /// Which reference of the remote that was; None for a commit.
+    of: Option<String>,
 }
 
-impl std::fmt::Debug for Url {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.shown)
+impl Kept {
+    fn of(repository: &Repository, reference: &Reference) -> Self {
+        let name = kept_reference(reference);
+        let id = repository.refname_to_id(&name).ok();
+        let of = repository
+            .config()
+            .and_then(|config| config.get_string(&setting(&name)));
+        Self { name, id, of: of.ok() }
     }
-}
 
-impl Url {
-    /// Reads `https://…`, `ssh://…`, `git://…`, `file://…` and `user@host:path`; None for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        if let Some((scheme, rest)) = text.split_once("://") {
-            if !["http", "https", "ssh", "git", "file", "git+ssh", "ssh+git"].contains(&scheme) {
-                return None;
-            }
-            let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-            let (login, host) = authority
-                .rsplit_once('@')
-                .map_or((None, authority), |(login, host)| (Some(login), host));
-            let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
-                Some((user, password)) => (
-                    Some(decode(user)),
-                    Some(decode(password)).filter(|text| !text.is_empty()),
-                ),
-                None => (None, None),
-            };
-            let keep_user = scheme.contains("ssh");
-            let shown_user = user
-                .as_deref()
-                .filter(|_| keep_user)
-                .map(|user| format!("{user}@"))
-                .unwrap_or_default();
-            let shown = format!("{scheme}://{shown_user}{host}{path}");
-            let mut secrets: Vec<String> = login
-                .into_iter()
-                .filter(|_| !keep_user || password.is_some())
-                .map(str::to_owned)
-                .collect();
-            secrets.extend(password.clone());
-            // A token may stand alone, as the user's name.
-            secrets.extend(user.clone().filter(|_| !keep_user && password.is_none()));
-            return Some(Self {
-                full: text.to_owned(),
-                shown,
-                secrets,
-                user,
-                password,
-            });
+    /// Remembers what was fetched.
+    fn remember(&self, repository: &Repository, of: &str) -> Result<(), git2::Error> {
+        match self.of.as_deref() == Some(of) {
+            true => Ok(()),
+            false => repository.config()?.set_str(&setting(&self.name), of),
         }
-        let (host, path) = text.split_once(':')?;
-        let valid = !host.is_empty() && !path.is_empty() && !host.contains('/') && !host.contains(char::is_whitespace);
-        valid.then(|| Self {
-            full: text.to_owned(),
-            shown: text.to_owned(),
-            secrets: Vec::new(),
-            user: host.split_once('@').map(|(user, _)| user.to_owned()),
-            password: None,
-        })
     }
 
-    /// The URL without credentials.
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    /// Under which name its clone is kept.
-    pub fn directory_name(&self) -> String {
-        let hash = Sha256::digest(self.shown.as_bytes());
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        hex[..NAME_LENGTH].to_owned()
-    }
-
-    fn is_local(&self) -> bool {
-        self.full.starts_with("file://")
-    }
-
-    fn failed(&self, step: &str, error: &git2::Error) -> Error {
-        let mut message = error.message().to_owned();
-        for secret in &self.secrets {
-            message = message.replace(secret.as_str(), "***");
+    /// What goes on meanwhile, for the end of a message.
+    fn stays(&self, repository: &Repository) -> String {
+        let commit = self
+            .id
+            .and_then(|id| repository.find_object(id, None).ok()?.peel_to_commit().ok());
+        match commit {
+            Some(commit) => format!("; commit {} stays applied", about(&commit, None).short()),
+            None => String::new(),
         }
-        Error::Source(format!("{step} {}: {message}", self.shown))
     }
 }
 
-/// `%40` and the like.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'%')
-            .then(|| {
-                after
-                    .get(..2)
-                    .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok())
-            })
-            .flatten();
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// The reference in our clone for a reference of the remote.
+fn kept_reference(reference: &Reference) -> String {
+    let hash = Sha256::digest(reference.key().as_bytes());
+    let hex: String = hash.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    format!("{KEPT}{hex}")
 }
 
-/// The reference in our clone that holds what was last fetched for this reference of the remote.
-fn kept_reference(reference: Option<&str>) -> String {
-    let hash = Sha256::digest(reference.unwrap_or("HEAD").as_bytes());
-    let hex: String = hash
-        .iter()
-        .take(NAME_LENGTH / 2)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("refs/reconcile/{hex}")
+/// The setting of our clone that says of which reference of the remote this one is.
+fn setting(kept: &str) -> String {
+    format!("reconcile.{}.of", kept.trim_start_matches(KEPT))
 }
 
-/// Brings the clone up to date with the remote's reference.
-pub(in super::super) fn fetch(url: &Url, clone: &Path, reference: Option<&str>) -> Result<(), Error> {
+/// Brings the clone up to date with the remote's reference. Where that is gone, or is a tag that moved, this fails and
+/// what was fetched before stays.
+pub(in super::super) fn fetch(url: &Url, access: &Access, clone: &Path, reference: &Reference) -> Result<(), Error> {
     let repository = open_clone(clone)?;
+    let session = Session::new(url, access);
+    let mut options = session.options();
     let mut remote = repository
-        .remote_anonymous(&url.full)
-        .map_err(|error| url.failed("opening", &error))?;
-    let attempts = Cell::new(0);
-    let mut proxy = ProxyOptions::new();
-    proxy.auto();
-    let mut connection = remote
-        .connect_auth(Direction::Fetch, Some(callbacks(url, &attempts)), Some(proxy))
-        .map_err(|error| url.failed("connecting to", &error))?;
+        .remote_anonymous(url.shown())
+        .map_err(|error| session.failed("opening", &error))?;
+    // Unlike a mere connection, a download can be told of tokens and redirects.
+    remote
+        .download(&[NOTHING], Some(&mut options))
+        .map_err(|error| session.failed("connecting to", &error))?;
+    let kept = Kept::of(&repository, reference);
     let wanted = {
-        let heads = connection.list().map_err(|error| url.failed("asking", &error))?;
+        let heads = remote.list().map_err(|error| session.failed("asking", &error))?;
         let heads: Vec<(&str, Oid)> = heads.iter().map(|head| (head.name(), head.oid())).collect();
-        choose(&heads, reference).map_err(|reason| Error::Source(format!("{}: {reason}", url.shown)))?
+        choose(&heads, reference)
+            .and_then(|wanted| expected(&heads, &kept, wanted))
+            .map_err(|reason| Error::Source(format!("{}: {reason}{}", url.shown(), kept.stays(&repository))))?
     };
-    let kept = kept_reference(reference);
-    if let Wanted::Reference { id, .. } = &wanted
-        && repository.refname_to_id(&kept).is_ok_and(|have| have == *id)
-    {
-        return Ok(());
+    if !wanted.is_at(kept.id) {
+        let is_shallow = repository.is_shallow();
+        fetch_wanted(&mut remote, &mut options, &kept, &wanted, !url.is_local(), is_shallow)
+            .map_err(|error| session.failed("fetching from", &error))?;
     }
-    let everything = [
-        "+refs/heads/*:refs/heads/*".to_owned(),
-        "+refs/tags/*:refs/tags/*".to_owned(),
-    ];
-    let specs: Vec<String> = match &wanted {
-        Wanted::Reference { name, .. } => vec![format!("+{name}:{kept}")],
-        Wanted::Commit(_) => everything.to_vec(),
-    };
-    let shallow = matches!(wanted, Wanted::Reference { .. }) && !url.is_local();
-    let mut options = FetchOptions::new();
-    options
-        .remote_callbacks(callbacks(url, &attempts))
-        .download_tags(AutotagOption::None)
-        .update_fetchhead(false);
-    if shallow {
-        options.depth(1);
+    match &wanted {
+        Wanted::Reference { name, .. } => kept.remember(&repository, name),
+        Wanted::Commit(hash) if !wanted.is_at(kept.id) => {
+            let object = repository.revparse_single(hash).map_err(|_| {
+                let stays = kept.stays(&repository);
+                Error::Source(format!("{} has no branch, tag or commit {hash}{stays}", url.shown()))
+            })?;
+            repository
+                .reference(&kept.name, object.id(), true, "reconcile")
+                .map(drop)
+        }
+        Wanted::Commit(_) => Ok(()),
     }
-    connection
-        .remote()
-        .fetch(&specs, Some(&mut options), Some("reconcile"))
-        .map_err(|error| url.failed("fetching from", &error))?;
-    drop(connection);
-    if let Wanted::Commit(hash) = &wanted {
-        let object = repository
-            .revparse_single(hash)
-            .map_err(|_| Error::Source(format!("{} has no branch, tag or commit {hash}", url.shown)))?;
-        repository
-            .reference(&kept, object.id(), true, "reconcile")
-            .map_err(|error| url.failed("keeping the commit of", &error))?;
+    .map_err(|error| session.failed("keeping what was fetched from", &error))
+}
+
+fn fetch_wanted(
+    remote: &mut Remote<'_>,
+    options: &mut FetchOptions<'_>,
+    kept: &Kept,
+    wanted: &Wanted,
+    may_be_shallow: bool,
+    is_shallow: bool,
+) -> Result<(), git2::Error> {
+    let log = Some("reconcile");
+    match wanted {
+        Wanted::Reference { name, .. } => {
+            if may_be_shallow {
+                options.depth(1);
+            }
+            remote.fetch(&[format!("+{name}:{}", kept.name)], Some(options), log)
+        }
+        Wanted::Commit(hash) => {
+            if may_be_shallow && hash.len() == FULL_HASH {
+                options.depth(1);
+                match remote.fetch(&[format!("+{hash}:{}", kept.name)], Some(options), log) {
+                    // Not every server gives out commits by name.
+                    Err(error) if error.class() == ErrorClass::Invalid => {}
+                    result => return result,
+                }
+            }
+            // What a shallow clone lacks would not be sent: the server takes it to have all behind what it has.
+            options.depth(if is_shallow { WHOLE_HISTORY } else { 0 });
+            remote.fetch(
+                &[format!("+{BRANCHES}*:{BRANCHES}*"), format!("+{TAGS}*:{TAGS}*")],
+                Some(options),
+                log,
+            )
+        }
     }
-    Ok(())
 }
 
 /// What is to be fetched.
@@ -204,46 +174,70 @@ enum Wanted {
     Commit(String),
 }
 
+impl Wanted {
+    /// Whether it is what we have. A commit never becomes another.
+    fn is_at(&self, have: Option<Oid>) -> bool {
+        have.is_some_and(|have| match self {
+            Self::Reference { id, .. } => have == *id,
+            Self::Commit(hash) => have.to_string().starts_with(hash.as_str()),
+        })
+    }
+}
+
 /// Which of the remote's references is meant: branches before tags, so that what is followed moves.
-fn choose(heads: &[(&str, Oid)], reference: Option<&str>) -> Result<Wanted, String> {
-    let find = |name: &str| {
-        heads
-            .iter()
-            .find(|(head, _)| *head == name)
-            .map(|(name, id)| Wanted::Reference {
-                name: (*name).to_owned(),
-                id: *id,
-            })
+fn choose(heads: &[(&str, Oid)], reference: &Reference) -> Result<Wanted, String> {
+    let below = |folder: &'static str| heads.iter().filter_map(move |(name, _)| name.strip_prefix(folder));
+    let tags: Vec<&str> = below(TAGS).filter(|tag| !tag.ends_with(PEELED)).collect();
+    let found = match reference {
+        Reference::Head => find(heads, "HEAD"),
+        Reference::Named(name) => find(heads, name)
+            .filter(|_| name.starts_with("refs/") || name == "HEAD")
+            .or_else(|| find(heads, &format!("{BRANCHES}{name}")))
+            .or_else(|| find(heads, &format!("{TAGS}{name}"))),
+        Reference::Newest(range) => find(heads, &format!("{TAGS}{}", range.newest(&tags)?)),
     };
-    let Some(reference) = reference else {
-        return find("HEAD")
-            .ok_or_else(|| "the repository has no commit yet, or its HEAD names a branch that is missing".into());
-    };
-    let found = find(reference)
-        .filter(|_| reference.starts_with("refs/") || reference == "HEAD")
-        .or_else(|| find(&format!("refs/heads/{reference}")))
-        .or_else(|| find(&format!("refs/tags/{reference}")));
-    if let Some(found) = found {
-        return Ok(found);
+    if let Some((name, id)) = found {
+        let name = name.to_owned();
+        return Ok(Wanted::Reference { name, id });
     }
-    let is_hash = (4..=40).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let Reference::Named(name) = reference else {
+        return Err("the repository has no commit yet, or its HEAD names a branch that is missing".into());
+    };
+    let is_hash = (4..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash {
-        return Ok(Wanted::Commit(reference.to_lowercase()));
+        return Ok(Wanted::Commit(name.to_lowercase()));
     }
-    let mut branches: Vec<&str> = heads
-        .iter()
-        .filter_map(|(name, _)| name.strip_prefix("refs/heads/"))
-        .collect();
-    branches.truncate(super::BRANCHES_SHOWN);
-    Err(format!(
-        "no branch or tag {reference} (branches: {})",
-        branches.join(", ")
-    ))
+    let branches: Vec<&str> = below(BRANCHES).collect();
+    Err(format!("no branch or tag {name}{}", listed(&branches, &tags)))
+}
+
+fn find<'a>(heads: &[(&'a str, Oid)], wanted: &str) -> Option<(&'a str, Oid)> {
+    heads.iter().find(|(name, _)| *name == wanted).copied()
+}
+
+/// Refuses what nobody expects: an older version because a newer is gone.
+fn expected(heads: &[(&str, Oid)], kept: &Kept, wanted: Wanted) -> Result<Wanted, String> {
+    let (Some(before), Wanted::Reference { name, .. }) = (&kept.of, &wanted) else {
+        return Ok(wanted);
+    };
+    let (Some(tag), Some(tag_before)) = (name.strip_prefix(TAGS), before.strip_prefix(TAGS)) else {
+        return Ok(wanted);
+    };
+    let older = version(tag) < version(tag_before);
+    if older && find(heads, before).is_none() {
+        return Err(format!(
+            "tag {tag_before} is gone; the newest in the range is {tag} now, and if that is meant, give it as --ref"
+        ));
+    }
+    Ok(wanted)
 }
 
 /// Opens our clone, or makes it; one that is broken is made again, for it holds nothing that the remote does not.
 fn open_clone(clone: &Path) -> Result<Repository, Error> {
-    if let Ok(repository) = Repository::open_bare(clone) {
+    if let Ok(repository) = Repository::open_bare(clone)
+        // A crash of the machine may leave it empty, and then every fetch fails.
+        && repository.find_reference("HEAD").is_ok()
+    {
         return Ok(repository);
     }
     if clone.exists() {
@@ -255,130 +249,90 @@ fn open_clone(clone: &Path) -> Result<Repository, Error> {
 }
 
 /// Whether something was fetched for this reference, now or in an earlier life.
-pub(in super::super) fn is_fetched(clone: &Path, reference: Option<&str>) -> bool {
-    Repository::open_bare(clone).is_ok_and(|repository| repository.find_reference(&kept_reference(reference)).is_ok())
+pub(in super::super) fn is_fetched(clone: &Path, reference: &Reference) -> bool {
+    Repository::open_bare(clone).is_ok_and(|repository| Kept::of(&repository, reference).id.is_some())
 }
 
 /// Reads the manifests as last fetched.
-pub(in super::super) fn read_clone(clone: &Path, reference: Option<&str>, folder: &Path) -> Result<Snapshot, Error> {
-    let repository = Repository::open_bare(clone).map_err(|_| Error::Source("nothing was fetched yet".into()))?;
-    let commit = repository
-        .find_reference(&kept_reference(reference))
-        .map_err(|_| Error::Source("nothing was fetched yet".into()))?
-        .peel_to_commit()
+pub(in super::super) fn read_clone(
+    clone: &Path,
+    reference: &Reference,
+    folder: &Path,
+    ignored: &Ignored,
+    policy: Option<Policy<'_>>,
+) -> Result<Snapshot, Error> {
+    let nothing = || Error::Source("nothing was fetched yet".into());
+    let repository = Repository::open_bare(clone).map_err(|_| nothing())?;
+    let kept = Kept::of(&repository, reference);
+    // Not peeled: it may be a tag whose signature counts.
+    let object = repository
+        .find_object(kept.id.ok_or_else(nothing)?, None)
         .map_err(|error| super::failed("reading what was fetched", &error))?;
-    let about = about(&commit, None);
-    tree::read(&repository, &commit, about, folder)
-}
-
-fn callbacks<'a>(url: &'a Url, attempts: &'a Cell<usize>) -> RemoteCallbacks<'a> {
-    let mut callbacks = RemoteCallbacks::new();
-    attempts.set(0);
-    callbacks.credentials(move |_, user_of_url, allowed| {
-        let attempt = attempts.get();
-        attempts.set(attempt + 1);
-        if attempt >= MAX_CREDENTIALS {
-            return Err(git2::Error::from_str(
-                "authentication failed with every credential at hand",
-            ));
-        }
-        credential(url, user_of_url, allowed, attempt)
-    });
-    callbacks
-}
-
-/// The credential for this attempt: what the URL says, then the agent and the usual keys, or a credential helper.
-fn credential(
-    url: &Url,
-    user_of_url: Option<&str>,
-    allowed: CredentialType,
-    attempt: usize,
-) -> Result<Cred, git2::Error> {
-    let user = url.user.as_deref().or(user_of_url);
-    if allowed.contains(CredentialType::USERNAME) {
-        return Cred::username(user.unwrap_or("git"));
-    }
-    if allowed.contains(CredentialType::SSH_KEY) {
-        let user = user.unwrap_or("git");
-        let Some(earlier) = attempt.checked_sub(1) else {
-            return Cred::ssh_key_from_agent(user);
-        };
-        return match ssh_keys().get(earlier) {
-            Some(key) => Cred::ssh_key(user, None, key, None),
-            None => Err(git2::Error::from_str(
-                "the server takes neither the ssh agent's keys nor those in ~/.ssh",
-            )),
-        };
-    }
-    if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
-        if attempt == 0
-            && let Some(user) = &url.user
-        {
-            return Cred::userpass_plaintext(user, url.password.as_deref().unwrap_or_default());
-        }
-        if attempt <= 1
-            && let Ok(config) = git2::Config::open_default()
-            && let Ok(found) = Cred::credential_helper(&config, &url.full, user)
-        {
-            return Ok(found);
-        }
-        return Err(git2::Error::from_str(
-            "the server asks for a login and refuses, or does not get, the one in the URL or of git's credential helper",
-        ));
-    }
-    Err(git2::Error::from_str(
-        "the server asks for a kind of login that is not supported",
-    ))
-}
-
-fn ssh_keys() -> Vec<PathBuf> {
-    let Some(home) = std::env::home_dir() else {
-        return Vec::new();
+    let name = match reference {
+        Reference::Head => None,
+        Reference::Named(name) => Some(name.clone()),
+        Reference::Newest(_) => kept.of.map(|tag| tag.trim_start_matches(TAGS).to_owned()),
     };
-    ["id_ed25519", "id_ecdsa", "id_rsa"]
-        .iter()
-        .map(|name| home.join(".ssh").join(name))
-        .filter(|path| path.is_file())
-        .collect()
+    signed::read(&repository, &object, name, folder, ignored, policy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gitops::source::reference::Range;
 
     #[test]
-    fn urls_are_told_from_paths_and_show_no_credentials() {
-        for (text, shown) in [
+    fn tags_stay_and_versions_do_not_fall() {
+        let id = |byte: u8| Oid::from_bytes(&[byte; 20]).expect("an id");
+        let heads = [
+            ("refs/heads/main", id(1)),
+            ("refs/tags/v1.0.0", id(2)),
+            ("refs/tags/v1.1.0", id(3)),
+            ("refs/tags/v1.1.0^{}", id(4)),
+        ];
+        for (name, before, had, now, error) in [
+            ("a branch moves", "refs/heads/main", 9, "refs/heads/main", None),
+            ("a tag stays", "refs/tags/v1.0.0", 2, "refs/tags/v1.0.0", None),
+            ("a tag moves", "refs/tags/v1.1.0", 9, "refs/tags/v1.1.0", None),
+            ("a newer one", "refs/tags/v1.0.0", 2, "refs/tags/v1.1.0", None),
             (
-                "https://user:s3cret@example.com/a.git",
-                Some("https://example.com/a.git"),
+                "an older one, newer gone",
+                "refs/tags/v1.2.0",
+                9,
+                "refs/tags/v1.1.0",
+                Some("tag v1.2.0 is gone"),
             ),
-            ("https://tok3n@example.com/a.git", Some("https://example.com/a.git")),
-            ("ssh://git@example.com:22/a.git", Some("ssh://git@example.com:22/a.git")),
-            ("git@example.com:a/b.git", Some("git@example.com:a/b.git")),
-            ("file:///srv/a.git", Some("file:///srv/a.git")),
-            ("./apps", None),
-            ("/srv/a:b", None),
-            ("C", None),
-            ("ftp://example.com/a", None),
+            (
+                "a newer one, older gone",
+                "refs/tags/v0.9.0",
+                9,
+                "refs/tags/v1.1.0",
+                None,
+            ),
+            (
+                "a tag where a branch was",
+                "refs/heads/v1.1.0",
+                9,
+                "refs/tags/v1.1.0",
+                None,
+            ),
         ] {
-            assert_eq!(
-                Url::parse(text).map(|url| url.shown),
-                shown.map(str::to_owned),
-                "{text}"
-            );
+            let (now, at) = find(&heads, now).expect("there");
+            let wanted = Wanted::Reference {
+                name: now.to_owned(),
+                id: at,
+            };
+            let kept = Kept {
+                name: String::new(),
+                id: Some(id(had)),
+                of: Some(before.to_owned()),
+            };
+            match (expected(&heads, &kept, wanted), error) {
+                (Ok(_), None) => {}
+                (Err(reason), Some(part)) => assert!(reason.contains(part), "{name}: {reason}"),
+                (result, _) => panic!("{name}: {result:?}"),
+            }
         }
-        let url = Url::parse("https://user:p%40ss@example.com/a").expect("a URL");
-        assert_eq!(url.password.as_deref(), Some("p@ss"));
-        let error = url.failed(
-            "connecting to",
-            &git2::Error::from_str("bad https://user:p%40ss@example.com/a and p@ss"),
-        );
-        assert!(
-            !error.to_string().contains("p@ss") && !error.to_string().contains("p%40ss"),
-            "{error}"
-        );
-        assert!(!format!("{url:?}").contains("p%40"));
     }
 
     #[test]
@@ -397,7 +351,12 @@ mod tests {
                 id: id(byte),
             })
         };
-        for (reference, expected) in [
+        let reference = |name: Option<&str>| match name {
+            None => Reference::Head,
+            Some(range) if range.starts_with('^') => Reference::Newest(Range::parse(range).expect("a range")),
+            Some(name) => Reference::Named(name.to_owned()),
+        };
+        for (name, expected) in [
             (None, named("HEAD", 1)),
             (Some("main"), named("refs/heads/main", 1)),
             (Some("v1"), named("refs/heads/v1", 2)),
@@ -406,10 +365,12 @@ mod tests {
             (Some("ABCDEF1"), Ok(Wanted::Commit("abcdef1".into()))),
             (
                 Some("nope!"),
-                Err("no branch or tag nope! (branches: main, v1)".to_owned()),
+                Err("no branch or tag nope! (branches: main, v1; tags: v1, beef)".to_owned()),
             ),
+            (Some("^1"), named("refs/tags/v1", 3)),
+            (Some("^2"), Err("no tag is in the range ^2 (tags: v1, beef)".to_owned())),
         ] {
-            assert_eq!(choose(&heads, reference), expected, "{reference:?}");
+            assert_eq!(choose(&heads, &reference(name)), expected, "{name:?}");
         }
     }
 }

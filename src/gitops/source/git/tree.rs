@@ -7,6 +7,7 @@ use git2::{ObjectType, Repository, Tree, TreeEntry};
 use super::{Snapshot, committed, failed};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
+use crate::gitops::source::ignored::{Ignored, LIST, MAX_LIST_BYTES, list_in};
 use crate::gitops::source::limits::{Budget, MAX_DEPTH, problem, too_large};
 use crate::gitops::source::{File, is_manifest};
 
@@ -15,6 +16,18 @@ const MAX_LINKS: usize = 16;
 
 /// Git's mode of a symbolic link.
 const LINK: i32 = 0o120_000;
+
+/// Where the walk is.
+#[derive(Clone, Copy)]
+struct Position<'a> {
+    /// The way from the commit's top.
+    real: &'a str,
+    /// The way from the source's folder.
+    below: &'a str,
+    /// What is left out there.
+    ignored: &'a Ignored,
+    depth: usize,
+}
 
 struct Walk<'a> {
     repository: &'a Repository,
@@ -29,6 +42,7 @@ pub(super) fn read(
     commit: &git2::Commit<'_>,
     about: Commit,
     folder: &Path,
+    ignored: &Ignored,
 ) -> Result<Snapshot, Error> {
     let shown = format!("commit {}", about.short());
     let top = commit.tree().map_err(|error| failed(&shown, &error))?;
@@ -52,12 +66,56 @@ pub(super) fn read(
         },
     };
     let real = folder.to_string_lossy();
-    walk.folder(&start, &real, "", 0)
+    lists_above(repository, &top, folder, ignored.clone())
+        .and_then(|ignored| walk.folder(&start, &real, "", &ignored, 0))
         .map_err(|reason| Error::Source(format!("{shown}: {reason}")))?;
     let mut snapshot = walk.snapshot;
     snapshot.files.sort_by(|a, b| a.path.cmp(&b.path));
     snapshot.problems.sort();
     Ok(snapshot)
+}
+
+/// The lists of the folders from the commit's top to the one above the source's.
+fn lists_above(
+    repository: &Repository,
+    top: &Tree<'_>,
+    folder: &Path,
+    mut ignored: Ignored,
+) -> Result<Ignored, String> {
+    for above in folder.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        let way = folder.strip_prefix(above).unwrap_or(folder).to_string_lossy();
+        let tree = match above.as_os_str().is_empty() {
+            true => Ok(top.clone()),
+            false => top
+                .get_path(above)
+                .and_then(|entry| entry.to_object(repository))
+                .and_then(|object| object.peel_to_tree()),
+        };
+        let failed = |reason: String| format!("{}: {reason}", above.join(LIST).display());
+        let tree = tree.map_err(|error| failed(error.message().to_owned()))?;
+        if let Some(list) = read_list(repository, &tree).map_err(failed)? {
+            ignored = ignored.with_list_above(&way, &list).map_err(failed)?;
+        }
+    }
+    Ok(ignored)
+}
+
+/// The list of a folder, if it has one.
+fn read_list(repository: &Repository, tree: &Tree<'_>) -> Result<Option<Vec<u8>>, String> {
+    let Some(entry) = tree.get_name(LIST) else {
+        return Ok(None);
+    };
+    if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == LINK {
+        return Err("not a regular file".into());
+    }
+    let failed = |error: git2::Error| error.message().to_owned();
+    let database = repository.odb().map_err(failed)?;
+    let (size, _) = database.read_header(entry.id()).map_err(failed)?;
+    if size as u64 > MAX_LIST_BYTES {
+        return Err(format!("the list has more than {MAX_LIST_BYTES} bytes"));
+    }
+    let blob = repository.find_blob(entry.id()).map_err(failed)?;
+    Ok(Some(blob.content().to_vec()))
 }
 
 fn join(above: &str, name: &str) -> String {
@@ -69,37 +127,61 @@ fn join(above: &str, name: &str) -> String {
 
 impl Walk<'_> {
     /// `real` is the way from the commit's top, `below` the one from the source's folder.
-    fn folder(&mut self, tree: &Tree<'_>, real: &str, below: &str, depth: usize) -> Result<(), String> {
+    fn folder(
+        &mut self,
+        tree: &Tree<'_>,
+        real: &str,
+        below: &str,
+        ignored: &Ignored,
+        depth: usize,
+    ) -> Result<(), String> {
         if depth >= MAX_DEPTH {
             self.snapshot
                 .problems
                 .push(problem(below, "folders or links that contain themselves"));
             return Ok(());
         }
+        let list = read_list(self.repository, tree).and_then(|list| match list {
+            None => Ok(ignored.clone()),
+            Some(list) => ignored.with_list(below, &list),
+        });
+        let ignored = match list {
+            Ok(ignored) => ignored,
+            Err(reason) => {
+                self.snapshot.problems.push(problem(&list_in(below), reason));
+                return Ok(());
+            }
+        };
         for entry in tree {
             self.budget.entry()?;
             let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
             if !name.starts_with('.') {
-                self.entry(&entry, &join(real, &name), &join(below, &name), depth, 0)?;
+                let at = Position {
+                    real: &join(real, &name),
+                    below: &join(below, &name),
+                    ignored: &ignored,
+                    depth,
+                };
+                self.entry(&entry, at, 0)?;
             }
         }
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        entry: &TreeEntry<'_>,
-        real: &str,
-        below: &str,
-        depth: usize,
-        links: usize,
-    ) -> Result<(), String> {
-        match entry.kind() {
+    fn entry(&mut self, entry: &TreeEntry<'_>, at: Position<'_>, links: usize) -> Result<(), String> {
+        let Position { real, below, .. } = at;
+        let kind = entry.kind();
+        let is_link = kind == Some(ObjectType::Blob) && entry.filemode() == LINK;
+        // Whether a link is one to a folder is known only where it leads.
+        if !is_link && at.ignored.matches(below, kind == Some(ObjectType::Tree)) {
+            return Ok(());
+        }
+        match kind {
             Some(ObjectType::Tree) => match self.repository.find_tree(entry.id()) {
-                Ok(tree) => return self.folder(&tree, real, below, depth + 1),
+                Ok(tree) => return self.folder(&tree, real, below, at.ignored, at.depth + 1),
                 Err(error) => self.snapshot.problems.push(problem(below, error.message())),
             },
-            Some(ObjectType::Blob) if entry.filemode() == LINK => self.link(entry, real, below, depth, links)?,
+            Some(ObjectType::Blob) if is_link => self.link(entry, at, links)?,
             Some(ObjectType::Blob) if is_manifest(below.rsplit('/').next().unwrap_or(below)) => {
                 self.file(entry, below)?
             }
@@ -129,14 +211,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn link(
-        &mut self,
-        entry: &TreeEntry<'_>,
-        real: &str,
-        below: &str,
-        depth: usize,
-        links: usize,
-    ) -> Result<(), String> {
+    fn link(&mut self, entry: &TreeEntry<'_>, at: Position<'_>, links: usize) -> Result<(), String> {
+        let Position { real, below, .. } = at;
+        if at.ignored.matches(below, false) {
+            return Ok(());
+        }
         let name = below.rsplit('/').next().unwrap_or(below);
         let relevant = is_manifest(name) || !name.contains('.');
         let target = match self.repository.find_blob(entry.id()) {
@@ -155,7 +234,14 @@ impl Walk<'_> {
             },
         };
         match found {
-            Ok((found, path)) => self.entry(&found, &path, below, depth + 1, links + 1),
+            Ok((found, path)) => {
+                let at = Position {
+                    real: &path,
+                    depth: at.depth + 1,
+                    ..at
+                };
+                self.entry(&found, at, links + 1)
+            }
             Err(reason) => {
                 if relevant {
                     self.snapshot.problems.push(problem(below, reason));

@@ -1,0 +1,124 @@
+//! Sources from a file: manifests of kind Source, as `kubectl apply` would take them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::gitops;
+use crate::object::Kind;
+use crate::object::source::Source;
+
+/// The most that is read: a file that lists sources is small.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// The sources of that file, each as a configuration.
+///
+/// # Errors
+/// Where the file cannot be read, a document is no valid Source, or two have one name; says which document.
+pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
+    let shown = path.display();
+    let length = std::fs::metadata(path)
+        .with_context(|| format!("--config {shown}"))?
+        .len();
+    ensure!(
+        length <= MAX_BYTES,
+        "--config {shown}: {length} bytes are more than the {MAX_BYTES} that are read"
+    );
+    let text = std::fs::read_to_string(path).with_context(|| format!("--config {shown}"))?;
+    let mut configs: Vec<gitops::Config> = Vec::new();
+    let mut names = BTreeSet::new();
+    for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
+        let number = index + 1;
+        let place = || format!("--config {shown}, document {number}");
+        let value = Value::deserialize(document).with_context(place)?;
+        if value.is_null() {
+            continue;
+        }
+        let (name, spec) = source(value).with_context(place)?;
+        if !names.insert(name.clone()) {
+            bail!("{}: another source is called {name} already", place());
+        }
+        if spec.secret_ref.is_some() {
+            bail!(
+                "{}: spec.secretRef is for objects of a cluster; give spec.credentials, a directory",
+                place()
+            );
+        }
+        let config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        configs.push(config);
+    }
+    Ok(configs)
+}
+
+fn source(value: Value) -> Result<(String, crate::object::source::SourceSpec)> {
+    let version = value["apiVersion"].as_str().unwrap_or_default();
+    let name = value["kind"].as_str().unwrap_or_default();
+    let kind = Kind::of(version, name).filter(|kind| kind.kind == "Source");
+    let kind =
+        kind.with_context(|| format!("it is {version:?} {name:?}; write apiVersion: reconcile.dev/v1, kind: Source"))?;
+    let decoded = kind.decode(value)?;
+    if let Some(unknown) = decoded.unknown.first() {
+        bail!("unknown field {unknown}");
+    }
+    let problems = kind.validate_create(&decoded.object);
+    if let Some(problem) = problems.first() {
+        bail!("{problem}");
+    }
+    let source: Source = serde_json::from_value(decoded.object)?;
+    let name = source.metadata.name.unwrap_or_default();
+    Ok((name, source.spec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<gitops::Config>> {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let path = scratch.path().join("sources.yaml");
+        std::fs::write(&path, text).expect("written");
+        read(&path, scratch.path())
+    }
+
+    fn document(name: &str, rest: &str) -> String {
+        format!(
+            "---\napiVersion: reconcile.dev/v1\nkind: Source\nmetadata: {{name: {name}}}\nspec:\n  source: /srv/{name}\n{rest}"
+        )
+    }
+
+    #[test]
+    fn each_document_is_a_source() {
+        let text = document("a", "  prune: false\n") + &document("b", "  ref: main\n");
+        let configs = read_text(&text).expect("valid");
+        let read: Vec<_> = configs
+            .iter()
+            .map(|config| (config.name.as_deref(), config.source.as_str(), config.prune))
+            .collect();
+        assert_eq!(read, [(Some("a"), "/srv/a", false), (Some("b"), "/srv/b", true)]);
+        assert!(read_text("").expect("none").is_empty());
+    }
+
+    #[test]
+    fn mistakes_name_the_document() {
+        for (text, part) in [
+            (
+                document("a", "") + &document("a", ""),
+                "document 2: another source is called a already",
+            ),
+            (document("a", "  prun: false\n"), "spec.prun"),
+            (document("a", "  pruneBudget: half\n"), "half"),
+            (document("A_", ""), "metadata.name"),
+            (
+                "kind: Pod\napiVersion: v1\n".to_owned(),
+                "write apiVersion: reconcile.dev/v1",
+            ),
+            ("\tx".to_owned(), "document 1"),
+        ] {
+            let error = format!("{:#}", read_text(&text).expect_err(part));
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What is known of sources, as a table and what there is to say below it.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use super::{COLUMN, Ink, Style, count, printable};
+use crate::gitops::manage::Status;
+use crate::gitops::record::Past;
+
+/// The sources, a line each; then what is wrong, a line each.
+pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
+    if all.is_empty() {
+        return "There is no source yet; `reconcile SOURCE` follows one.\n".to_owned();
+    }
+    let header =
+        ["NAME", "REVISION", "SYNCED", "OBJECTS", "HEALTHY", "STATE"].map(|name| (Ink::Heading, name.to_owned()));
+    let mut rows = vec![header];
+    rows.extend(all.iter().map(|status| {
+        let record = &status.record;
+        let revision = record.revision.as_ref().map(|revision| revision.short().to_owned());
+        let (ink, state) = state(status);
+        [
+            (Ink::Plain, status.name.clone()),
+            (Ink::Plain, revision.unwrap_or_else(|| "-".to_owned())),
+            (
+                Ink::Plain,
+                record.synced_at.map_or("never".to_owned(), |at| ago(at, now)),
+            ),
+            (Ink::Plain, status.objects.to_string()),
+            (Ink::Plain, status.healthy.to_string()),
+            (ink, state),
+        ]
+    }));
+    let mut text = table(&rows, style);
+    for status in all {
+        for (ink, label, detail) in details(status) {
+            let label = style.paint(ink, &format!("{label:<COLUMN$}"));
+            let name = if all.len() > 1 {
+                format!("{}: ", status.name)
+            } else {
+                String::new()
+            };
+            text.push_str(&format!("{label} {}\n", printable(&format!("{name}{detail}"))));
+        }
+    }
+    text
+}
+
+/// The revisions that were applied, a line each.
+pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
+    let header = ["APPLIED", "CHANGES", "ERRORS", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
+    let mut rows = vec![header];
+    rows.extend(past.iter().map(|past| {
+        let errors = if past.problem_count == 0 {
+            Ink::Plain
+        } else {
+            Ink::Error
+        };
+        [
+            (Ink::Plain, ago(past.at, now)),
+            (Ink::Plain, past.counts.changes().to_string()),
+            (errors, past.problem_count.to_string()),
+            (Ink::Plain, past.revision.to_string()),
+        ]
+    }));
+    table(&rows, style)
+}
+
+fn state(status: &Status) -> (Ink, String) {
+    let record = &status.record;
+    let failed = status.unhealthy.iter().filter(|one| one.failed).count();
+    if status.suspended {
+        (Ink::Changed, "suspended".to_owned())
+    } else if record.failure.is_some() {
+        (Ink::Error, "failing".to_owned())
+    } else if record.problem_count > 0 {
+        (Ink::Error, count(record.problem_count, "error"))
+    } else if record.approval.is_some() {
+        (Ink::Changed, "waits for approval".to_owned())
+    } else if failed > 0 {
+        (Ink::Error, format!("{failed} failed"))
+    } else if status.healthy < status.objects {
+        (Ink::Changed, "not healthy yet".to_owned())
+    } else {
+        (Ink::Added, "in sync".to_owned())
+    }
+}
+
+fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
+    let record = &status.record;
+    let mut details = Vec::new();
+    details.extend(
+        record
+            .failure
+            .iter()
+            .map(|reason| (Ink::Error, "error", reason.clone())),
+    );
+    details.extend(
+        record
+            .problems
+            .iter()
+            .map(|problem| (Ink::Error, "error", problem.to_string())),
+    );
+    details.extend(
+        record
+            .approval
+            .iter()
+            .map(|approval| (Ink::Changed, "approval", approval.to_string())),
+    );
+    details.extend(status.unhealthy.iter().map(|one| match one.failed {
+        true => (Ink::Error, "failed", format!("{}: {}", one.object, one.reason)),
+        false => (Ink::Changed, "waiting", format!("{}: {}", one.object, one.reason)),
+    }));
+    details
+}
+
+/// Columns as wide as their widest cell, three spaces apart; the last one ends where its text does.
+fn table<const N: usize>(rows: &[[(Ink, String); N]], style: Style) -> String {
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| printable(&row[column].1).chars().count());
+        widths.max().unwrap_or_default()
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        for (column, (ink, cell)) in row.iter().enumerate() {
+            let cell = printable(cell);
+            match column + 1 == N {
+                true => text.push_str(&style.paint(*ink, &cell)),
+                false => {
+                    // Padded before it is painted: colours have no width.
+                    let padded = format!("{cell:<width$}   ", width = widths[column]);
+                    text.push_str(&style.paint(*ink, &padded));
+                }
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// How long ago, in the largest unit that says enough: as `kubectl` shows ages.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    let text = match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    };
+    format!("{text} ago")
+}

@@ -1,0 +1,178 @@
+//! The parent object of a source in the cluster: its members, its record and what is asked of it. Written by
+//! compare-and-swap.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, ResourceExt};
+
+use super::applyset::{ApplySet, GROUP_KINDS, ID, Members, NAMESPACE, NAMESPACES, SOURCE, TOOLING};
+use super::error::Error;
+use super::fieldset::MANAGER;
+use super::record::{Controls, NAME, Record};
+use super::requests::answered;
+
+/// How often a write of the parent is decided again after another writer came first.
+const MAX_CONFLICTS: usize = 5;
+
+/// The key of the record among the parent's data; those of members have dots.
+const RECORD: &str = "record";
+
+/// The parent as last seen in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    parent: Option<ConfigMap>,
+    /// What it owns.
+    pub members: Members,
+    /// What became of it.
+    pub record: Record,
+    /// What is asked of it.
+    pub controls: Controls,
+}
+
+impl Inventory {
+    /// Reads the parent; an absent one is empty.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn load(client: &Client, set: &ApplySet) -> Result<Self, Error> {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let parent = answered(api.get_opt(&set.name))
+            .await
+            .map_err(|error| Error::api("reading what this source owns", error))?;
+        Ok(parent.map(Self::of).unwrap_or_default())
+    }
+
+    /// What a parent says.
+    pub fn of(parent: ConfigMap) -> Self {
+        let data = parent.data.as_ref();
+        let record = data.and_then(|data| data.get(RECORD)).map(|text| {
+            serde_json::from_str(text).unwrap_or_else(|error| {
+                tracing::warn!(%error, parent = parent.name_any(), "its record cannot be read and begins anew");
+                Record::default()
+            })
+        });
+        Self {
+            members: data.map(Members::from_data).unwrap_or_default(),
+            record: record.unwrap_or_default(),
+            controls: Controls::of(parent.annotations()),
+            parent: Some(parent),
+        }
+    }
+
+    /// Writes the parent if it says anything else, by compare-and-swap.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn store(
+        &mut self,
+        client: &Client,
+        set: &ApplySet,
+        members: &Members,
+        record: &Record,
+    ) -> Result<(), Error> {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let failed = |error| Error::api("recording what this source owns", error);
+        let params = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        for _ in 0..MAX_CONFLICTS {
+            let wanted = parent(set, members, record, self.parent.as_ref());
+            if self.parent.as_ref() == Some(&wanted) {
+                return Ok(());
+            }
+            let written = match &self.parent {
+                None => answered(api.create(&params, &wanted)).await,
+                Some(_) => answered(api.replace(&set.name, &params, &wanted)).await,
+            };
+            match written {
+                Ok(parent) => {
+                    *self = Self::of(parent);
+                    return Ok(());
+                }
+                // Another writer, or somebody deleted it: look again.
+                Err(kube::Error::Api(status))
+                    if status.code == 409 || (status.code == 404 && self.parent.is_some()) =>
+                {
+                    self.parent = answered(api.get_opt(&set.name)).await.map_err(failed)?;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(Error::Source(format!(
+            "ConfigMap {NAMESPACE}/{} is being written by somebody else; are two reconcilers following this source?",
+            set.name
+        )))
+    }
+}
+
+fn parent(set: &ApplySet, members: &Members, record: &Record, old: Option<&ConfigMap>) -> ConfigMap {
+    let mut parent = old.cloned().unwrap_or_else(|| ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(set.name.clone()),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    });
+    parent.labels_mut().insert(ID.to_owned(), set.id.clone());
+    let annotations = parent.annotations_mut();
+    for (key, value) in [
+        (TOOLING, concat!("reconcile/v", env!("CARGO_PKG_VERSION")).to_owned()),
+        (GROUP_KINDS, members.group_kinds()),
+        (NAMESPACES, members.namespaces()),
+        (SOURCE, set.source.clone()),
+        (NAME, set.short_name().to_owned()),
+    ] {
+        annotations.insert(key.to_owned(), value);
+    }
+    let mut data = members.to_data();
+    if *record != Record::default() {
+        let text = serde_json::to_string(record).expect("a record is plain data");
+        data.insert(RECORD.to_owned(), text);
+    }
+    parent.data = Some(data).filter(|data| !data.is_empty());
+    parent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gitops::report::ObjectKey;
+
+    #[test]
+    fn the_parent_follows_the_convention() {
+        let set = ApplySet::of("/srv/apps");
+        let mut members = Members::default();
+        let key = |group: &str, kind: &str, namespace: Option<&str>| ObjectKey {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: namespace.map(str::to_owned),
+            name: "n".into(),
+        };
+        members.insert("v1", &key("", "Pod", Some("shop")), "web.yaml");
+        members.insert("v1", &key("", "Namespace", None), "");
+        let lease = key("coordination.k8s.io", "Lease", Some("kube-system"));
+        members.insert("coordination.k8s.io/v1", &lease, "");
+        let record = Record {
+            source: "directory /srv/apps".into(),
+            ..Record::default()
+        };
+        let parent = parent(&set, &members, &record, None);
+        assert_eq!(
+            parent.annotations()[GROUP_KINDS],
+            "Lease.coordination.k8s.io,Namespace,Pod"
+        );
+        assert_eq!(parent.annotations()[NAMESPACES], "shop");
+        assert!(
+            set.id.starts_with("applyset-") && set.id.ends_with("-v1") && set.id.len() <= 63,
+            "{}",
+            set.id
+        );
+        assert_eq!(parent.labels()[ID], set.id);
+        assert_eq!(parent.annotations()[NAME], "apps");
+        let read = Inventory::of(parent);
+        assert_eq!((read.members, read.record), (members, record));
+        assert_ne!(ApplySet::of("/srv/apps/other").id, set.id);
+    }
+}

@@ -1,0 +1,265 @@
+//! What people see of sources, and ask of them, while a reconciler follows them elsewhere: all of it goes through the
+//! sources' parent objects, so any API server will do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::applyset::{ApplySet, ID, NAMESPACE, SOURCE, TOOLING};
+use super::budget::Approval;
+use super::error::Error;
+use super::health::{self, Health};
+use super::inventory::Inventory;
+use super::kinds::Kinds;
+use super::record::{APPROVED, REQUESTED, Record, SUSPENDED};
+use super::report::ObjectKey;
+use super::requests::Requests;
+
+/// Between looks at whether a request was answered.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The field manager of what people ask.
+const MANAGER: &str = "reconcile-cli";
+
+/// How many unhealthy objects of a source are named.
+const NAMED: usize = 10;
+
+/// A source as it is known in the cluster.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// What people call it.
+    pub name: String,
+    /// Whether people stopped its syncs.
+    pub suspended: bool,
+    /// Whether a request for a sync waits for an answer.
+    pub requested: bool,
+    /// How many objects it owns.
+    pub objects: usize,
+    /// How many of them are healthy.
+    pub healthy: usize,
+    /// Those that are not, each with what it lacks; the first of them.
+    pub unhealthy: Vec<Unhealthy>,
+    /// What became of it.
+    pub record: Record,
+    /// The ConfigMap in `kube-system` that all of this comes from.
+    pub parent: String,
+}
+
+impl Status {
+    /// Whether all that was asked for was done, and nothing is wrong.
+    pub fn is_in_sync(&self) -> bool {
+        self.record.failure.is_none() && self.record.problem_count == 0 && self.record.approval.is_none()
+    }
+}
+
+/// An object that is not healthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unhealthy {
+    /// Which.
+    pub object: ObjectKey,
+    /// What it lacks.
+    pub reason: String,
+    /// Whether it will not become healthy by itself.
+    pub failed: bool,
+}
+
+/// The parents of sources in a cluster.
+pub struct Sources {
+    client: Client,
+    api: Api<ConfigMap>,
+}
+
+impl Sources {
+    /// Those of this cluster.
+    pub fn new(client: Client) -> Self {
+        Self {
+            api: Api::namespaced(client.clone(), NAMESPACE),
+            client,
+        }
+    }
+
+    /// What is known of every source, or of the one with that name.
+    ///
+    /// # Errors
+    /// Where the API server does not answer, or there is no such source.
+    pub async fn statuses(&self, name: Option<&str>) -> Result<Vec<Status>, Error> {
+        let parents = match name {
+            Some(_) => vec![self.find(name).await?],
+            None => self.all().await?,
+        };
+        let mut statuses = Vec::new();
+        for parent in parents {
+            statuses.push(self.status(parent).await?);
+        }
+        statuses.sort_by(|a, b| (&a.name, &a.parent).cmp(&(&b.name, &b.parent)));
+        Ok(statuses)
+    }
+
+    /// Stops the syncs of a source, or lets them go on; returns its name.
+    ///
+    /// # Errors
+    /// Where the API server does not answer, or there is not exactly one such source.
+    pub async fn suspend(&self, name: Option<&str>, suspended: bool) -> Result<String, Error> {
+        let parent = self.find(name).await?;
+        let value = suspended.then_some("true");
+        self.annotate(&parent, SUSPENDED, value).await?;
+        Ok(short_name(&parent))
+    }
+
+    /// Agrees to the deletions that wait now, and to no others.
+    ///
+    /// # Errors
+    /// Where nothing waits, the API server does not answer, or there is not exactly one such source.
+    pub async fn approve(&self, name: Option<&str>) -> Result<(String, Approval), Error> {
+        let parent = self.find(name).await?;
+        let name = short_name(&parent);
+        let inventory = Inventory::of(parent.clone());
+        let Some(approval) = inventory.record.approval else {
+            return Err(Error::Config(format!("nothing of {name} waits for approval")));
+        };
+        self.annotate(&parent, APPROVED, Some(&approval.token)).await?;
+        Ok((name, approval))
+    }
+
+    /// Asks for a sync now and waits until it is done, or has failed.
+    ///
+    /// # Errors
+    /// Where nobody answers in time, the source is suspended, the API server does not answer, or there is not exactly one
+    /// such source.
+    pub async fn sync(&self, name: Option<&str>, timeout: Duration) -> Result<Status, Error> {
+        let parent = self.find(name).await?;
+        let name = short_name(&parent);
+        let inventory = Inventory::of(parent.clone());
+        if inventory.controls.suspended || inventory.record.suspended {
+            return Err(Error::Suspended(name));
+        }
+        let request = Timestamp::now().to_string();
+        self.annotate(&parent, REQUESTED, Some(&request)).await?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            let parent = self.api.get(&parent.name_any()).await.map_err(read)?;
+            if Inventory::of(parent.clone()).record.answered.as_ref() == Some(&request) {
+                return self.status(parent).await;
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Source(format!(
+                    "{name} was not synced within {} s; is a reconciler that follows it running?",
+                    timeout.as_secs()
+                )));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn all(&self) -> Result<Vec<ConfigMap>, Error> {
+        let parents = self.api.list(&ListParams::default().labels(ID)).await.map_err(read)?;
+        let is_ours = |parent: &ConfigMap| {
+            let tooling = parent.annotations().get(TOOLING);
+            tooling.is_some_and(|tooling| tooling.starts_with("reconcile/"))
+        };
+        Ok(parents.items.into_iter().filter(is_ours).collect())
+    }
+
+    /// The source with that name, the last part of its path or URL; the only one there is, where no name is given.
+    async fn find(&self, name: Option<&str>) -> Result<ConfigMap, Error> {
+        let all = self.all().await?;
+        let names = all.iter().map(short_name).collect::<BTreeSet<_>>();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let mut found: Vec<ConfigMap> = all
+            .into_iter()
+            .filter(|parent| name.is_none_or(|name| is_called(parent, name)))
+            .collect();
+        match (found.pop(), found.is_empty(), name) {
+            (Some(parent), true, _) => Ok(parent),
+            (None, _, None) => Err(Error::Config(
+                "there is no source yet; `reconcile SOURCE` follows one".into(),
+            )),
+            (None, _, Some(name)) => Err(Error::Config(format!("there is no source {name}; there is: {names}"))),
+            (Some(_), false, None) => Err(Error::Config(format!("say which source is meant: {names}"))),
+            (Some(parent), false, Some(name)) => {
+                found.push(parent);
+                let sources: Vec<&str> = found.iter().filter_map(source).collect();
+                Err(Error::Config(format!(
+                    "several sources are called {name}; give one in full: {}",
+                    sources.join(", ")
+                )))
+            }
+        }
+    }
+
+    async fn annotate(&self, parent: &ConfigMap, name: &str, value: Option<&str>) -> Result<(), Error> {
+        let patch = json!({"metadata": {"annotations": {name: value}}});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = self.api.patch(&parent.name_any(), &params, &Patch::Merge(patch)).await;
+        patched
+            .map(drop)
+            .map_err(|error| Error::api(format!("writing ConfigMap {NAMESPACE}/{}", parent.name_any()), error))
+    }
+
+    async fn status(&self, parent: ConfigMap) -> Result<Status, Error> {
+        let set = ApplySet::of(source(&parent).unwrap_or_default());
+        let name = short_name(&parent);
+        let inventory = Inventory::of(parent);
+        let mut status = Status {
+            name,
+            suspended: inventory.controls.suspended || inventory.record.suspended,
+            requested: inventory.controls.requested != inventory.record.answered,
+            objects: inventory.members.len(),
+            healthy: 0,
+            unhealthy: Vec::new(),
+            parent: set.name.clone(),
+            record: inventory.record,
+        };
+        let versions = inventory.members.kinds().map(|kind| kind.api_version.clone()).collect();
+        let kinds = Kinds::discover(&self.client, &versions).await?;
+        let requests = Requests::new(self.client.clone());
+        for kind in inventory.members.kinds() {
+            let Ok(resource) = kinds.find(&kind.api_version, &kind.kind) else {
+                continue;
+            };
+            let members = requests.members(resource, &set.id).await;
+            let members = members.map_err(|error| Error::api(format!("listing {}", resource.api.plural), error))?;
+            for member in members {
+                let (reason, failed) = match health::of(&member) {
+                    Health::Healthy => {
+                        status.healthy += 1;
+                        continue;
+                    }
+                    Health::Progressing(reason) => (reason, false),
+                    Health::Failed(reason) => (reason, true),
+                };
+                let object = resource.key_of(&member);
+                status.unhealthy.push(Unhealthy { object, reason, failed });
+            }
+        }
+        status.unhealthy.truncate(NAMED);
+        Ok(status)
+    }
+}
+
+fn read(error: kube::Error) -> Error {
+    Error::api("reading what is known of sources", error)
+}
+
+fn source(parent: &ConfigMap) -> Option<&str> {
+    parent.annotations().get(SOURCE).map(String::as_str)
+}
+
+fn short_name(parent: &ConfigMap) -> String {
+    ApplySet::of(source(parent).unwrap_or_default()).short_name().to_owned()
+}
+
+fn is_called(parent: &ConfigMap, name: &str) -> bool {
+    short_name(parent) == name || source(parent) == Some(name) || parent.name_any() == name
+}

@@ -1,0 +1,397 @@
+//! Follows every `Source` object of the cluster: a follower each, begun anew when its spec changes, ended when it goes.
+//! What a source that is deleted has made stays: nobody asked to delete that.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Secret, SecretReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::access::Access;
+use super::applyset::ApplySet;
+use super::config::Config;
+use super::error::Error;
+use super::fieldset::MANAGER;
+use super::inventory::Inventory;
+use super::report::{Report, Reporter};
+use super::webhook::Webhooks;
+use crate::client::{Told, lasting};
+use crate::object::source::{Source, SourceSpec, SourceStatus};
+
+/// Between attempts to write a status that was refused, and between looks at a source that is not there.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The condition that says whether all is well.
+const READY: &str = "Ready";
+
+/// What the manager needs to know.
+#[derive(Clone)]
+pub struct Manager {
+    /// The cluster that is kept, and that holds the sources.
+    pub client: Client,
+    /// Where clones are kept.
+    pub data_dir: PathBuf,
+    /// Names that sources outside the cluster have: objects of these names are not followed.
+    pub taken: BTreeSet<String>,
+    /// Where webhooks arrive.
+    pub webhooks: Webhooks,
+    /// The file with the secret that they are signed with, where they are listened to.
+    pub webhook_secret: Option<PathBuf>,
+    /// Where each source reports.
+    pub reporter: Reporters,
+}
+
+/// Makes the reporter of a source, by its name.
+pub type Reporters = Arc<dyn Fn(&str) -> Arc<dyn Reporter> + Send + Sync>;
+
+/// All that is followed.
+#[derive(Default)]
+struct Followings {
+    by_name: HashMap<String, Following>,
+    /// One follower at a time for each name.
+    turns: HashMap<String, Arc<Mutex<()>>>,
+}
+
+impl Followings {
+    /// Ends the others.
+    fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.by_name.retain(|name, _| wanted(name));
+        let by_name = &self.by_name;
+        self.turns
+            .retain(|name, turn| by_name.contains_key(name) || Arc::strong_count(turn) > 1);
+    }
+}
+
+/// A source that is followed, until this is dropped.
+struct Following {
+    generation: Option<i64>,
+    uid: Option<String>,
+    _stop: DropGuard,
+}
+
+impl Manager {
+    /// Follows until told to stop.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let sources: Api<Source> = Api::all(self.client.clone());
+        let mut events = pin!(lasting(watcher(sources, watcher::Config::default()), "sources"));
+        let mut following = Followings::default();
+        let mut listed = BTreeSet::new();
+        loop {
+            let event = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                event = events.next() => event,
+            };
+            match event {
+                Some(Event::Init) => listed.clear(),
+                Some(Event::InitApply(source)) => {
+                    listed.insert(source.name_any());
+                    self.take(&source, &mut following);
+                }
+                Some(Event::InitDone) => following.keep(|name| listed.contains(name)),
+                Some(Event::Apply(source)) => self.take(&source, &mut following),
+                Some(Event::Delete(source)) => {
+                    let gone = source.name_any();
+                    following.keep(|name| name != gone);
+                }
+                None => return Err(Error::Source("the watch of sources ended".into())),
+            }
+        }
+    }
+
+    /// Starts to follow what is new, and what changed as if it were.
+    fn take(&self, source: &Source, following: &mut Followings) {
+        let (name, uid) = (source.name_any(), source.uid());
+        let generation = source.metadata.generation;
+        let known = following.by_name.get(&name);
+        if known.is_some_and(|known| known.generation == generation && known.uid == uid) {
+            return;
+        }
+        drop(following.by_name.remove(&name));
+        let stop = CancellationToken::new();
+        let task = Task {
+            manager: self.clone(),
+            source: source.clone(),
+            news: Arc::new(Notify::new()),
+            stop: stop.clone(),
+        };
+        let turn = Arc::clone(following.turns.entry(name.clone()).or_default());
+        tokio::spawn(async move {
+            // A follower of that name that was told to end may still be doing so.
+            let _turn = turn.lock().await;
+            task.run().await;
+        });
+        let _stop = stop.drop_guard();
+        following.by_name.insert(name, Following { generation, uid, _stop });
+    }
+}
+
+/// One source that is followed.
+struct Task {
+    manager: Manager,
+    source: Source,
+    /// The record may say something new.
+    news: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Task {
+    async fn run(self) {
+        let name = self.source.name_any();
+        let reporter = (self.manager.reporter)(&name);
+        let Some(config) = self
+            .stop
+            .run_until_cancelled(self.valid(reporter.as_ref()))
+            .await
+            .flatten()
+        else {
+            return;
+        };
+        let set = ApplySet::of(&config.identity().unwrap_or_default());
+        let telling = Telling {
+            news: Arc::clone(&self.news),
+            inner: reporter,
+        };
+        let follow = super::run(
+            self.manager.client.clone(),
+            config,
+            Arc::new(telling),
+            self.stop.clone(),
+        );
+        tokio::select! {
+            ended = follow => if let Err(error) = ended {
+                tracing::error!(source = name, %error, "a source is not followed any more");
+            },
+            () = self.keep_told(&set) => {}
+        }
+    }
+
+    /// What the spec and the Secret that it names say, where all of it is there.
+    async fn config(&self) -> Result<Config, Error> {
+        let (name, spec) = (self.source.name_any(), &self.source.spec);
+        if self.manager.taken.contains(&name) {
+            return Err(Error::Config(format!("another source is called {name} already")));
+        }
+        let mut config = config(&name, spec, self.manager.data_dir.clone())?;
+        config.webhooks = self.manager.webhooks.clone();
+        config.webhook_secret.clone_from(&self.manager.webhook_secret);
+        if let Some(SecretReference { name, namespace }) = &spec.secret_ref {
+            let (name, namespace) = (
+                name.as_deref().unwrap_or_default(),
+                namespace.as_deref().unwrap_or_default(),
+            );
+            let secrets: Api<Secret> = Api::namespaced(self.manager.client.clone(), namespace);
+            let secret = secrets.get(name).await.map_err(|error| {
+                let reason = Told(&error);
+                Error::Source(format!("Secret {namespace}/{name} cannot be read: {reason}"))
+            })?;
+            let data = secret.data.unwrap_or_default();
+            let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
+            config.access = Access::from_data(&data)?;
+        }
+        super::check(&config).map(|()| config)
+    }
+
+    /// The configuration once it can be followed; None where it never can.
+    async fn valid(&self, reporter: &dyn Reporter) -> Option<Config> {
+        let mut told = None;
+        loop {
+            let (reason, text) = match self.config().await {
+                Ok(config) => return Some(config),
+                // What is not there may come.
+                Err(Error::Source(text)) => ("Failed", text),
+                Err(error) => ("InvalidSpec", error.to_string()),
+            };
+            if told.as_ref() != Some(&text) {
+                reporter.report(Report::Notice {
+                    text: format!("it cannot be followed: {text}"),
+                });
+                self.tell(&(self.condition(reason, &text), None)).await;
+            }
+            if reason != "Failed" {
+                return None;
+            }
+            told = Some(text);
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Writes the status whenever there may be news of it.
+    async fn keep_told(&self, set: &ApplySet) {
+        loop {
+            self.news.notified().await;
+            match Inventory::load(&self.manager.client, set).await {
+                Ok(inventory) => self.tell(&(self.ready(&inventory), Some(inventory))).await,
+                Err(error) => tracing::debug!(%error, "what became of a source cannot be read"),
+            }
+        }
+    }
+
+    fn ready(&self, inventory: &Inventory) -> Condition {
+        let record = &inventory.record;
+        let problem = record.problems.first().map(ToString::to_string);
+        match (&record.failure, problem, &record.approval) {
+            (Some(reason), _, _) => self.condition("Failed", reason),
+            (_, Some(problem), _) => self.condition("Errors", &format!("{} in all: {problem}", record.problem_count)),
+            (_, _, Some(approval)) => self.condition("WaitsForApproval", &approval.to_string()),
+            _ if record.suspended => self.condition("Suspended", "syncs are suspended"),
+            _ if record.revision.is_none() => Condition {
+                status: "Unknown".into(),
+                ..self.condition("Progressing", "the first sync is not over yet")
+            },
+            _ => Condition {
+                status: "True".into(),
+                ..self.condition("Synced", "everything is as the source says")
+            },
+        }
+    }
+
+    /// Not ready for that reason.
+    fn condition(&self, reason: &str, message: &str) -> Condition {
+        Condition {
+            type_: READY.into(),
+            status: "False".into(),
+            reason: reason.into(),
+            message: message.into(),
+            observed_generation: self.source.metadata.generation,
+            last_transition_time: Time(Timestamp::now()),
+        }
+    }
+
+    /// Writes the status where it says anything else, until that is done.
+    async fn tell(&self, (condition, inventory): &(Condition, Option<Inventory>)) {
+        let api: Api<Source> = Api::all(self.manager.client.clone());
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        loop {
+            let written = async {
+                let Some(now) = api.get_opt(&self.source.name_any()).await? else {
+                    return Ok(());
+                };
+                let before = now.status.unwrap_or_default();
+                let wanted = status(&before, condition.clone(), inventory.as_ref());
+                if wanted == before || now.metadata.uid != self.source.metadata.uid {
+                    return Ok(());
+                }
+                let patch = Patch::Merge(json!({"status": wanted}));
+                api.patch_status(&self.source.name_any(), &params, &patch)
+                    .await
+                    .map(drop)
+            };
+            match written.await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(error = %Told(&error), "the status of a source was not written"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// The status after this; a condition that stays keeps the time of its last change.
+fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&Inventory>) -> SourceStatus {
+    let known = before
+        .conditions
+        .iter()
+        .flatten()
+        .find(|known| known.type_ == condition.type_);
+    if let Some(known) = known.filter(|known| known.status == condition.status) {
+        condition.last_transition_time = known.last_transition_time.clone();
+    }
+    let record = inventory.map(|inventory| &inventory.record);
+    SourceStatus {
+        observed_generation: condition.observed_generation,
+        conditions: Some(vec![condition]),
+        revision: match record {
+            Some(record) => record.revision.as_ref().map(|revision| revision.id().to_owned()),
+            None => before.revision.clone(),
+        },
+        synced_at: record.map_or(before.synced_at, |record| record.synced_at),
+        objects: match inventory {
+            Some(inventory) => i64::try_from(inventory.members.len()).ok(),
+            None => before.objects,
+        },
+    }
+}
+
+/// What a spec says, as a configuration.
+///
+/// # Errors
+/// Where it says something that cannot be.
+pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config, Error> {
+    let mut config = Config::new(&spec.source, data_dir);
+    config.name = Some(name.to_owned());
+    config.reference.clone_from(&spec.reference);
+    config.semver.clone_from(&spec.semver);
+    if let Some(directory) = &spec.credentials {
+        config.access = Access::from_directory(Path::new(directory))?;
+    }
+    config.path = spec.path.as_ref().map(PathBuf::from);
+    config.ignore = spec.ignore.clone().unwrap_or_default();
+    config.schedules = spec.schedules.clone().unwrap_or_default();
+    config.prune = spec.prune.unwrap_or(true);
+    config.suspended = spec.suspend.unwrap_or(false);
+    if let Some(text) = &spec.prune_budget {
+        config.budget = text
+            .parse()
+            .map_err(|error| Error::Config(format!("spec.pruneBudget: {error}")))?;
+    }
+    if let Some(text) = &spec.interval {
+        let interval = text.parse::<jiff::SignedDuration>().ok();
+        config.interval = interval
+            .and_then(|interval| Duration::try_from(interval).ok())
+            .filter(|interval| !interval.is_zero())
+            .ok_or_else(|| Error::Config(format!("spec.interval: {text:?} is no duration; write 30s or 5m")))?;
+    }
+    Ok(config)
+}
+
+/// Passes reports on and says that there are some.
+struct Telling {
+    news: Arc<Notify>,
+    inner: Arc<dyn Reporter>,
+}
+
+impl Reporter for Telling {
+    fn report(&self, report: Report) {
+        self.inner.report(report);
+        self.news.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_becomes_a_configuration_or_says_why_not() {
+        let spec = |budget: &str, interval: &str| SourceSpec {
+            source: "/srv/apps".into(),
+            prune_budget: Some(budget.into()),
+            interval: Some(interval.into()),
+            ..SourceSpec::default()
+        };
+        let read = config("apps", &spec("3", "2m"), PathBuf::new()).expect("valid");
+        assert_eq!((read.budget.to_string().as_str(), read.interval.as_secs()), ("3", 120));
+        assert_eq!(read.identity().as_deref(), Some("sources/apps"));
+        for (spec, part) in [
+            (spec("much", "2m"), "spec.pruneBudget"),
+            (spec("3", "0s"), "spec.interval"),
+            (spec("3", "soon"), "spec.interval"),
+        ] {
+            let error = config("apps", &spec, PathBuf::new()).expect_err(part).to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

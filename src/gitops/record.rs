@@ -1,0 +1,213 @@
+//! What became of a source, and what people ask of it. Both lie at the source's parent object, beside the inventory: they
+//! outlive the process, and any API server keeps them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::budget::Approval;
+use super::report::{Counts, Problem, Revision};
+
+/// Stops all syncs while it says `true`.
+pub const SUSPENDED: &str = "reconcile.dev/suspended";
+/// Asks for a sync now; whatever it says, a new value is a new request.
+pub const REQUESTED: &str = "reconcile.dev/requested";
+/// Agrees to the deletions with this token.
+pub const APPROVED: &str = "reconcile.dev/approved";
+/// A short name of the source, for people.
+pub const NAME: &str = "reconcile.dev/name";
+
+/// How many revisions are remembered.
+const HISTORY: usize = 20;
+
+/// How many problems are recorded; the parent object must not outgrow what a store takes.
+const PROBLEMS: usize = 50;
+
+/// What became of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// The source without credentials, for people.
+    pub source: String,
+    /// What was last applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// When that changed anything, or was tried, last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced_at: Option<Timestamp>,
+    /// What was done then.
+    pub counts: Counts,
+    /// What was wrong then; the first of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// How much was wrong.
+    pub problem_count: usize,
+    /// Whether syncs are suspended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+    /// Why there was no sync at all since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What waits for approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// The last request that was answered by a sync, or by its failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<String>,
+    /// Earlier revisions, the newest first.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    pub history: VecDeque<Past>,
+}
+
+/// A revision that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Past {
+    /// Which.
+    pub revision: Revision,
+    /// When it was applied first.
+    pub at: Timestamp,
+    /// What that changed, repairs of drift included.
+    pub counts: Counts,
+    /// How much was wrong, in the end.
+    pub problem_count: usize,
+}
+
+/// How a round ended, as far as it is recorded.
+pub struct Synced {
+    /// Of what state of the source.
+    pub revision: Revision,
+    /// What was done.
+    pub counts: Counts,
+    /// What was wrong.
+    pub problems: Vec<Problem>,
+    /// What waits for approval.
+    pub approval: Option<Approval>,
+}
+
+impl Record {
+    /// Notes a round. One that changed nothing and found what was known leaves all as it was, the time included.
+    pub fn synced(&mut self, round: Synced, now: Timestamp) {
+        let Synced {
+            revision,
+            counts,
+            mut problems,
+            approval,
+        } = round;
+        let problem_count = problems.len();
+        problems.truncate(PROBLEMS);
+        let is_new = self.revision.as_ref() != Some(&revision);
+        let is_news = is_new
+            || counts.changes() > 0
+            || self.problems != problems
+            || self.problem_count != problem_count
+            || self.approval != approval;
+        self.failure = None;
+        if !is_news {
+            return;
+        }
+        if is_new {
+            self.history.push_front(Past {
+                revision: revision.clone(),
+                at: now,
+                counts,
+                problem_count,
+            });
+            self.history.truncate(HISTORY);
+        } else if let Some(latest) = self.history.front_mut() {
+            // What was put off, and what was repaired meanwhile.
+            latest.counts = latest.counts.and_changes(counts);
+            latest.problem_count = problem_count;
+        }
+        self.revision = Some(revision);
+        self.synced_at = Some(now);
+        self.counts = counts;
+        self.problems = problems;
+        self.problem_count = problem_count;
+        self.approval = approval;
+    }
+}
+
+/// What people ask of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Controls {
+    /// No syncs.
+    pub suspended: bool,
+    /// The latest request for a sync.
+    pub requested: Option<String>,
+    /// The token of the deletions that are agreed to.
+    pub approved: Option<String>,
+}
+
+impl Controls {
+    /// What the annotations of a parent say.
+    pub fn of(annotations: &BTreeMap<String, String>) -> Self {
+        let get = |name: &str| annotations.get(name).filter(|text| !text.is_empty()).cloned();
+        Self {
+            suspended: get(SUSPENDED).is_some_and(|text| text == "true"),
+            requested: get(REQUESTED),
+            approved: get(APPROVED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(hash: &str, changes: usize) -> Synced {
+        Synced {
+            revision: Revision::Directory { hash: hash.into() },
+            counts: Counts {
+                create: changes,
+                ..Counts::default()
+            },
+            problems: Vec::new(),
+            approval: None,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    #[test]
+    fn a_round_without_news_changes_nothing() {
+        let mut record = Record::default();
+        record.synced(round("a", 2), at(1));
+        let before = record.clone();
+        record.synced(round("a", 0), at(2));
+        assert_eq!(record, before);
+        record.synced(round("a", 1), at(3));
+        assert_eq!((record.synced_at, record.history.len()), (Some(at(3)), 1));
+        assert_eq!(record.history[0].counts.create, 3);
+    }
+
+    #[test]
+    fn a_failure_ends_with_the_next_round() {
+        let mut record = Record::default();
+        record.synced(round("a", 2), at(1));
+        record.failure = Some("gone".into());
+        record.synced(round("a", 0), at(2));
+        assert_eq!((record.failure, record.synced_at), (None, Some(at(1))));
+    }
+
+    #[test]
+    fn history_is_newest_first_and_bounded() {
+        let mut record = Record::default();
+        for number in 0..2 * HISTORY {
+            record.synced(round(&number.to_string(), 1), at(1));
+        }
+        assert_eq!(record.history.len(), HISTORY);
+        assert_eq!(record.history[0].revision.id(), (2 * HISTORY - 1).to_string());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut record = Record::default();
+        record.synced(round("a", 2), at(1));
+        let text = serde_json::to_string(&record).expect("JSON");
+        assert_eq!(serde_json::from_str::<Record>(&text).expect("read back"), record);
+    }
+}

@@ -1,0 +1,141 @@
+//! Sources that are objects of the cluster: followed while they are there, and told what became of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use reconcile::gitops::manage::Sources;
+use reconcile::gitops::manager::Manager;
+use reconcile::gitops::webhook::Webhooks;
+use reconcile::gitops::{Report, Reporter};
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::harness::{World, config_map, eventually};
+
+fn manage(world: &World, taken: &[&str]) -> DropGuard {
+    let stop = CancellationToken::new();
+    let manager = Manager {
+        client: world.client.clone(),
+        data_dir: world.path("data"),
+        webhooks: Webhooks::default(),
+        webhook_secret: None,
+        taken: taken
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<BTreeSet<String>>(),
+        reporter: Arc::new(|_| -> Arc<dyn Reporter> { Arc::new(|_: Report| {}) }),
+    };
+    tokio::spawn(manager.run(stop.clone()));
+    stop.drop_guard()
+}
+
+fn source(name: &str, folder: &Path, rest: Value) -> Value {
+    let mut spec = json!({"source": folder});
+    spec.as_object_mut()
+        .expect("an object")
+        .extend(rest.as_object().expect("an object").clone());
+    json!({"apiVersion": "reconcile.dev/v1", "kind": "Source", "metadata": {"name": name}, "spec": spec})
+}
+
+fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
+    let folder = world.path(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("map.yaml"), config_map(map, "1")).expect("a manifest");
+    folder
+}
+
+/// Waits until the source's condition has that reason; returns the object.
+async fn told(world: &World, name: &str, reason: &str) -> Value {
+    eventually(&format!("{name}: {reason}"), async || {
+        let found = world.get_in("Source", None, name).await.ok_or("it is not there")?;
+        match found["status"]["conditions"][0]["reason"].as_str() {
+            Some(told) if told == reason => Ok(found),
+            _ => Err(found["status"].to_string()),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn sources_are_followed_while_they_are_there() {
+    let world = World::new().await;
+    let _manager = manage(&world, &[]);
+    let (one, two) = (folder(&world, "one", "a"), folder(&world, "two", "b"));
+    world.create(source("one", &one, json!({}))).await;
+    world.create(source("two", &two, json!({"pruneBudget": "none"}))).await;
+    let first = told(&world, "one", "Synced").await;
+    assert_eq!(first["status"]["objects"], 1);
+    assert_eq!(first["status"]["conditions"][0]["status"], "True");
+    told(&world, "two", "Synced").await;
+    assert_eq!(world.names("ConfigMap").await, ["a", "b"]);
+    // The spec changes: the source is another folder, and what the first one held leaves.
+    let third = folder(&world, "three", "c");
+    world.merge("Source", "two", json!({"spec": {"source": third}})).await;
+    eventually("the other folder", async || match world.names("ConfigMap").await {
+        names if names == ["a", "c"] => Ok(()),
+        names => Err(format!("{names:?}")),
+    })
+    .await;
+    // What goes is not followed any more, and deletes nothing.
+    world.delete("Source", "one").await;
+    let names = Sources::new(world.client.clone()).statuses(None).await.expect("known");
+    assert_eq!(
+        names.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+        ["one", "two"]
+    );
+    std::fs::write(third.join("more.yaml"), config_map("d", "1")).expect("a manifest");
+    eventually("what is left goes on", async || match world.names("ConfigMap").await {
+        names if names == ["a", "c", "d"] => Ok(()),
+        names => Err(format!("{names:?}")),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_stands_in_the_status() {
+    let world = World::new().await;
+    let _manager = manage(&world, &["taken"]);
+    world.create(source("lost", &world.path("nowhere"), json!({}))).await;
+    let lost = told(&world, "lost", "Failed").await;
+    let message = lost["status"]["conditions"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("no such file"), "{message}");
+    let folder = folder(&world, "one", "a");
+    world.create(source("taken", &folder, json!({}))).await;
+    told(&world, "taken", "InvalidSpec").await;
+    let refused = json!({"apiVersion": "reconcile.dev/v1", "kind": "Source", "metadata": {"name": "x"}, "spec": {"interval": "0s"}});
+    let refused = world.try_create(refused).await.expect_err("it follows nothing");
+    assert!(
+        refused.contains("spec.source: Required value") && refused.contains("spec.interval"),
+        "{refused}"
+    );
+    world
+        .create(source("bad", &folder, json!({"pruneBudget": "half"})))
+        .await;
+    told(&world, "bad", "InvalidSpec").await;
+    assert_eq!(world.names("ConfigMap").await, Vec::<String>::new());
+    world
+        .merge("Source", "bad", json!({"spec": {"pruneBudget": "1"}}))
+        .await;
+    told(&world, "bad", "Synced").await;
+    std::fs::write(folder.join("broken.yaml"), "\t").expect("written");
+    let broken = told(&world, "bad", "Errors").await;
+    let message = broken["status"]["conditions"][0]["message"]
+        .as_str()
+        .expect("a message");
+    assert!(message.contains("broken.yaml:1:1"), "{message}");
+    assert_eq!(broken["status"]["conditions"][0]["status"], "False");
+}
+
+#[tokio::test]
+async fn a_spec_can_suspend() {
+    let world = World::new().await;
+    let _manager = manage(&world, &[]);
+    let folder = folder(&world, "one", "a");
+    world.create(source("one", &folder, json!({"suspend": true}))).await;
+    told(&world, "one", "Suspended").await;
+    assert_eq!(world.names("ConfigMap").await, Vec::<String>::new());
+    world.merge("Source", "one", json!({"spec": {"suspend": false}})).await;
+    told(&world, "one", "Synced").await;
+    assert_eq!(world.names("ConfigMap").await, ["a"]);
+}
