@@ -14,6 +14,7 @@ use super::docker::{DockerError, Engine};
 use super::events::Events;
 use super::images::Images;
 use super::make::Facts;
+use super::ooms::Ooms;
 use super::pods::Pods;
 use super::sources::Sources;
 
@@ -33,6 +34,8 @@ pub struct Context {
     pub events: Events,
     /// The node's pods.
     pub pods: Arc<Pods>,
+    /// Who ran out of memory.
+    pub ooms: Ooms,
     /// The labels of everything this node makes.
     pub labels: BTreeMap<String, String>,
     /// The node's address.

@@ -133,6 +133,10 @@ impl Dispatch {
     fn take_docker(&mut self, event: Event) {
         match event {
             Event::Pod(uid) => self.wake(&uid),
+            Event::OutOfMemory { pod, container } => {
+                self.context.ooms.note(container);
+                self.wake(&pod);
+            }
             Event::Images => {
                 self.context.images.changed();
                 self.node_changed.notify_one();

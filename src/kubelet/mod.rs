@@ -26,6 +26,7 @@ pub mod local;
 pub mod make;
 mod node;
 pub mod observed;
+mod ooms;
 pub mod plan;
 pub mod pod;
 pub mod pods;

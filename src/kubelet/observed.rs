@@ -51,6 +51,8 @@ pub struct Container {
     pub image_id: String,
     /// JSON of its preStop hook, as its pod said when it was made.
     pub pre_stop: Option<String>,
+    /// Whether its memory is limited.
+    pub memory_limited: bool,
     /// What it does.
     pub state: State,
 }

@@ -16,6 +16,7 @@ use super::docker::Engine;
 use super::events::Events;
 use super::images::Images;
 use super::node::{self, DockerState, Keeper, Machine};
+use super::ooms::Ooms;
 use super::pods::Pods;
 use super::server;
 use super::sources::Sources;
@@ -109,6 +110,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         let context = Arc::new(Context {
             images: Images::new(engine.clone()),
             sources: Sources::new(client.clone()),
+            ooms: Ooms::default(),
             labels: labels::node(&config),
             allocatable: node::allocatable(&config, &machine),
             memory_bytes: machine.memory_bytes,

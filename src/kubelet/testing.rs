@@ -82,6 +82,7 @@ fn container(name: &str, attempt: u32, state: State) -> Container {
         image: "busybox".into(),
         image_id: "docker://sha256:1".into(),
         pre_stop: None,
+        memory_limited: false,
         state,
     }
 }

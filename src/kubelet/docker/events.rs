@@ -1,4 +1,5 @@
-//! Follows Docker's events, to be woken by them. Nothing is learnt from one but that something changed.
+//! Follows Docker's events, to be woken by them. Nothing is learnt from one but that something changed, and who ran out
+//! of memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,12 +16,20 @@ use crate::kubelet::labels;
 pub enum Event {
     /// A container of the pod with this uid ended or went away.
     Pod(String),
+    /// A container of that pod ran out of memory.
+    OutOfMemory {
+        /// The pod's uid.
+        pod: String,
+        /// The container's id.
+        container: String,
+    },
     /// Images came, went or were renamed.
     Images,
 }
 
 /// What wakes. Starts are our own doing, and probes would flood us with exec events.
-const CONTAINER_ACTIONS: [&str; 3] = ["die", "destroy", "oom"];
+const CONTAINER_ACTIONS: [&str; 3] = ["die", "destroy", OOM];
+const OOM: &str = "oom";
 const IMAGE_ACTIONS: [&str; 6] = ["pull", "tag", "untag", "delete", "load", "import"];
 
 impl Engine {
@@ -57,10 +66,19 @@ fn interpret(message: &EventMessage, node: &BTreeMap<String, String>) -> Option<
     match message.typ? {
         EventMessageTypeEnum::IMAGE => Some(Event::Images),
         EventMessageTypeEnum::CONTAINER => {
-            let attributes = message.actor.as_ref()?.attributes.as_ref()?;
-            let ours = node.iter().all(|(name, value)| attributes.get(name) == Some(value));
-            ours.then(|| attributes.get(labels::POD_UID).cloned().map(Event::Pod))
-                .flatten()
+            let actor = message.actor.as_ref()?;
+            let attributes = actor.attributes.as_ref()?;
+            if !node.iter().all(|(name, value)| attributes.get(name) == Some(value)) {
+                return None;
+            }
+            let pod = attributes.get(labels::POD_UID).cloned()?;
+            Some(match (message.action.as_deref(), &actor.id) {
+                (Some(OOM), Some(id)) => Event::OutOfMemory {
+                    pod,
+                    container: id.clone(),
+                },
+                _ => Event::Pod(pod),
+            })
         }
         _ => None,
     }

@@ -161,6 +161,8 @@ fn container(response: ContainerInspectResponse, labels: &HashMap<String, String
     let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
     let created_at = response.created.as_deref().and_then(timestamp);
     let state = state(response.state?, created_at);
+    let limit = response.host_config.and_then(|host| host.memory);
+    let memory_limited = limit.is_some_and(|bytes| bytes > 0);
     Some(Container {
         id: response.id?,
         name: label(labels::CONTAINER_NAME),
@@ -172,6 +174,7 @@ fn container(response: ContainerInspectResponse, labels: &HashMap<String, String
         image: label(labels::IMAGE),
         image_id: label(labels::IMAGE_ID),
         pre_stop: labels.get(labels::PRE_STOP).cloned(),
+        memory_limited,
         state,
     })
 }

@@ -4,6 +4,7 @@ mod files;
 mod goodbye;
 mod hold;
 mod launch;
+mod memory;
 mod message;
 mod pull;
 mod report;
@@ -160,6 +161,13 @@ impl Worker {
         let known = self.context.pods.get(&self.uid);
         let (mut observed, sources) = self.context.engine.observe(&self.context.labels, &self.uid).await?;
         self.read_messages(&mut observed, &sources).await;
+        // Of what the kubelet kills itself, and of a pod that goes, nobody waits to hear why it ended.
+        if let Known::Pod(pod) = &known
+            && let Some(until) = self.mark_ooms(pod, &mut observed, Timestamp::now())
+            && pod.metadata.deletion_timestamp.is_none()
+        {
+            return Ok(Next::Wait(Some(instant(until))));
+        }
         self.local.stopping.retain(|id, _| {
             observed
                 .containers
@@ -235,6 +243,7 @@ impl Worker {
                 Action::Remove { id } => {
                     self.context.engine.remove(&id).await?;
                     self.messages.remove(&id);
+                    self.context.ooms.forget(&id);
                 }
                 Action::FinishDeletion => {
                     if let Some(pod) = pod {
