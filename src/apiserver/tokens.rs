@@ -145,7 +145,9 @@ mod tests {
         let mut bytes = [0; KEY_LENGTH];
         bytes[..20].fill(0x0b);
         let mac = TokenKey::new(bytes).mac(b"Hi There");
-        let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        assert_eq!(
+            hex::encode(mac),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
     }
 }

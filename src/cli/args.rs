@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::gitops::Budget;
+use crate::object::source::duration;
 
 /// GitOps for pods in one binary: commit a manifest, it runs; delete it, it goes.
 #[derive(Debug, Parser)]
@@ -394,19 +395,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Reads `30s`, `5m`, `1h30m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "write a duration as 30s, 5m or 1h30m".to_owned())?;
-    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
-    if duration.is_zero() {
-        Err("must be more than zero".to_owned())
-    } else {
-        Ok(duration)
-    }
 }
 
 #[cfg(test)]

@@ -42,8 +42,7 @@ impl ApplySet {
     /// The set of this source.
     pub fn of(source: &str) -> Self {
         let hash = Sha256::digest(source.as_bytes());
-        let short: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("reconcile-{short}");
+        let name = format!("reconcile-{}", hex::encode(&hash[..6]));
         // The form of the id is the KEP's: a hash of the parent's name, namespace, kind and group.
         let hash = Sha256::digest(format!("{name}.{NAMESPACE}.ConfigMap.").as_bytes());
         let id = format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(hash));

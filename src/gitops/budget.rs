@@ -92,7 +92,7 @@ impl Approval {
         names.sort();
         let hash = Sha256::digest(names.join("\n").as_bytes());
         Self {
-            token: hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+            token: hex::encode(&hash[..6]),
             deletes: deletes.len(),
             owned,
         }

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::health::{self, Health};
 use super::inventory::Inventory;
 use super::kinds::Kinds;
-use super::record::{APPROVED, REQUESTED, Record, SUSPENDED};
+use super::record::{APPROVED, NAME, REQUESTED, Record, SUSPENDED};
 use super::report::ObjectKey;
 use super::requests::Requests;
 
@@ -257,7 +257,11 @@ fn source(parent: &ConfigMap) -> Option<&str> {
 }
 
 fn short_name(parent: &ConfigMap) -> String {
-    ApplySet::of(source(parent).unwrap_or_default()).short_name().to_owned()
+    parent
+        .annotations()
+        .get(NAME)
+        .cloned()
+        .unwrap_or_else(|| parent.name_any())
 }
 
 fn is_called(parent: &ConfigMap, name: &str) -> bool {

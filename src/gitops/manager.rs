@@ -27,7 +27,7 @@ use super::inventory::Inventory;
 use super::report::{Report, Reporter};
 use super::webhook::Webhooks;
 use crate::client::{Told, lasting};
-use crate::object::source::{Source, SourceSpec, SourceStatus};
+use crate::object::source::{Source, SourceSpec, SourceStatus, duration};
 
 /// Between attempts to write a status that was refused, and between looks at a source that is not there.
 const RETRY: Duration = Duration::from_secs(5);
@@ -348,11 +348,7 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
             .map_err(|error| Error::Config(format!("spec.pruneBudget: {error}")))?;
     }
     if let Some(text) = &spec.interval {
-        let interval = text.parse::<jiff::SignedDuration>().ok();
-        config.interval = interval
-            .and_then(|interval| Duration::try_from(interval).ok())
-            .filter(|interval| !interval.is_zero())
-            .ok_or_else(|| Error::Config(format!("spec.interval: {text:?} is no duration; write 30s or 5m")))?;
+        config.interval = duration(text).map_err(|error| Error::Config(format!("spec.interval: {text:?}: {error}")))?;
     }
     Ok(config)
 }

@@ -28,6 +28,7 @@ pub mod manage;
 pub mod manager;
 mod manifests;
 mod once;
+mod pattern;
 mod plan;
 mod predict;
 pub mod record;

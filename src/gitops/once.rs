@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,6 @@ use super::diff::diff;
 use super::error::Error;
 use super::health::{self, Health};
 use super::plan::Step;
-use super::record::Synced;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
 use super::source::{Source, View};
 use super::sync::{Engine, Prepared};
@@ -91,11 +89,11 @@ pub(super) async fn sync(
         let mut prepared = engine.prepare(snapshot, inventory, None).await?;
         tell(&prepared, reporter);
         let applied = engine.carry_out(&mut prepared, Patience::UntilGone, reporter).await?;
-        let mut problems = prepared.problems.clone();
         for problem in &applied.problems {
             reporter.report(Report::Problem(problem.clone()));
-            problems.push(problem.clone());
         }
+        let problems = engine.conclude(&mut prepared, &applied, false).await?;
+        let mut problems: Vec<Problem> = problems.into_iter().collect();
         if let Some(approval) = &prepared.plan.approval {
             problems.push(Problem {
                 place: None,
@@ -103,18 +101,6 @@ pub(super) async fn sync(
                 reason: approval.to_string(),
             });
         }
-        let mut record = prepared.inventory.record.clone();
-        record.source = source.describe();
-        record.synced(
-            Synced {
-                revision: prepared.revision.clone(),
-                counts: applied.counts,
-                problems: problems.clone(),
-                approval: prepared.plan.approval.clone(),
-            },
-            Timestamp::now(),
-        );
-        engine.conclude(&mut prepared, &applied, &record).await?;
         reporter.report(Report::Synced {
             revision: prepared.revision.clone(),
             counts: applied.counts,

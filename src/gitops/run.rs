@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local};
 use futures::FutureExt as _;
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -18,7 +17,6 @@ use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
-use super::record::{Record, Synced};
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
@@ -99,7 +97,10 @@ fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
     let Some(file) = &config.webhook_secret else {
         return Ok(None);
     };
-    let followed = Followed::reference(config.reference.as_deref());
+    let followed = match config.semver {
+        Some(_) => Followed::Any,
+        None => Followed::reference(config.reference.as_deref()),
+    };
     let secret = Secret::read(file)?;
     Ok(Some(config.webhooks.register(webhook_name(config), secret, followed)))
 }
@@ -231,8 +232,10 @@ impl Follower {
         if let Some(settled) = self.settling() {
             self.retry_at(settled);
         }
-        self.record(&mut prepared, &applied).await?;
-        self.summarize(prepared, applied, started);
+        // A fetch under way may bring what a request is about.
+        let answers = applied.pending.is_empty() && self.fetch.is_none();
+        let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
+        self.summarize(prepared, applied, problems, started);
         Ok(())
     }
 
@@ -240,12 +243,7 @@ impl Follower {
     async fn is_suspended(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
         let suspended = inventory.controls.suspended || self.suspended;
         if suspended != inventory.record.suspended {
-            let record = Record {
-                source: self.source.describe(),
-                suspended,
-                ..inventory.record.clone()
-            };
-            self.engine.note(inventory, &record).await?;
+            self.engine.note_suspended(inventory, suspended).await?;
         }
         if suspended != self.told.suspended {
             let text = match suspended {
@@ -275,27 +273,6 @@ impl Follower {
         self.fetch_again = self.fetch.is_some();
         self.start_fetch();
         true
-    }
-
-    /// Writes down what this round came to.
-    async fn record(&self, prepared: &mut Prepared, applied: &Applied) -> Result<(), Error> {
-        let problems: BTreeSet<Problem> = prepared.problems.iter().chain(&applied.problems).cloned().collect();
-        let mut record = prepared.inventory.record.clone();
-        record.source = self.source.describe();
-        record.synced(
-            Synced {
-                revision: prepared.revision.clone(),
-                counts: applied.counts,
-                problems: problems.into_iter().collect(),
-                approval: prepared.plan.approval.clone(),
-            },
-            Timestamp::now(),
-        );
-        // A fetch under way may bring what the request is about.
-        if applied.pending.is_empty() && self.fetch.is_none() {
-            record.answered.clone_from(&prepared.inventory.controls.requested);
-        }
-        self.engine.conclude(prepared, applied, &record).await
     }
 
     /// What to apply; None where nothing was fetched yet.
@@ -353,8 +330,7 @@ impl Follower {
         self.told.problems.extend(prepared.problems.iter().cloned());
     }
 
-    fn summarize(&mut self, prepared: Prepared, applied: Applied, started: Instant) {
-        let problems: BTreeSet<Problem> = prepared.problems.into_iter().chain(applied.problems).collect();
+    fn summarize(&mut self, prepared: Prepared, applied: Applied, problems: BTreeSet<Problem>, started: Instant) {
         for problem in problems.difference(&self.told.problems) {
             self.reporter.report(Report::Problem(problem.clone()));
         }
@@ -423,9 +399,8 @@ impl Follower {
     }
 
     async fn record_failure(&self, reason: &str) {
-        let source = self.source.describe();
         // The API server may be what failed.
-        match timeout(NOTE_TIMEOUT, self.engine.note_failure(&source, reason)).await {
+        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
             Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Intended, Manifests};
 use super::plan::{self, Owned, Plan, Stage, World, labelled};
 use super::predict::{Prediction, Predictor, Upcoming};
-use super::record::Record;
+use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source};
@@ -36,6 +37,8 @@ pub(super) struct Engine {
     pub client: Client,
     pub requests: Requests,
     pub set: ApplySet,
+    /// The source without credentials, for people.
+    source: String,
     prune: bool,
     budget: Budget,
     /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
@@ -73,6 +76,7 @@ impl Engine {
             requests: Requests::new(client.clone()),
             client,
             set: ApplySet::of(&config.identity().unwrap_or_else(|| source.identity())),
+            source: source.describe(),
             prune: config.prune,
             budget: config.budget,
             settled: HashMap::new(),
@@ -187,29 +191,69 @@ impl Engine {
         Ok(applied)
     }
 
-    /// Records what a plan that was carried out came to.
-    pub async fn conclude(&self, prepared: &mut Prepared, applied: &Applied, record: &Record) -> Result<(), Error> {
+    /// Records what a plan that was carried out came to, and returns all that was wrong. `answers`: whether that is the
+    /// answer to whoever asked for a sync.
+    pub async fn conclude(
+        &self,
+        prepared: &mut Prepared,
+        applied: &Applied,
+        answers: bool,
+    ) -> Result<BTreeSet<Problem>, Error> {
+        let problems: BTreeSet<Problem> = prepared.problems.iter().chain(&applied.problems).cloned().collect();
+        let mut record = self.record(&prepared.inventory);
+        record.synced(
+            Synced {
+                revision: prepared.revision.clone(),
+                counts: applied.counts,
+                problems: problems.iter().cloned().collect(),
+                approval: prepared.plan.approval.clone(),
+            },
+            Timestamp::now(),
+        );
+        if answers {
+            record.answered.clone_from(&prepared.inventory.controls.requested);
+        }
         let after = self.members_after(prepared, &applied.deleted);
         fail_point::pass("applied");
-        prepared.inventory.store(&self.client, &self.set, &after, record).await
+        prepared
+            .inventory
+            .store(&self.client, &self.set, &after, &record)
+            .await?;
+        Ok(problems)
     }
 
     /// Records why there was no sync, where the cluster can be reached.
-    pub async fn note_failure(&self, source: &str, reason: &str) -> Result<(), Error> {
+    pub async fn note_failure(&self, reason: &str) -> Result<(), Error> {
         let mut inventory = self.inventory().await?;
         let record = Record {
-            source: source.to_owned(),
             failure: Some(reason.to_owned()),
             answered: inventory.controls.requested.clone(),
-            ..inventory.record.clone()
+            ..self.record(&inventory)
         };
         self.note(&mut inventory, &record).await
     }
 
+    /// Records whether syncs are suspended.
+    pub async fn note_suspended(&self, inventory: &mut Inventory, suspended: bool) -> Result<(), Error> {
+        let record = Record {
+            suspended,
+            ..self.record(inventory)
+        };
+        self.note(inventory, &record).await
+    }
+
     /// Records something of the source that is no news of its members.
-    pub async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
+    async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
         let members = inventory.members.clone();
         inventory.store(&self.client, &self.set, &members, record).await
+    }
+
+    /// What is known, under the source's name of today.
+    fn record(&self, inventory: &Inventory) -> Record {
+        Record {
+            source: self.source.clone(),
+            ..inventory.record.clone()
+        }
     }
 
     /// The live objects of these kinds that are owned.

@@ -90,10 +90,7 @@ pub fn spec_hash(container: &Container) -> String {
     hasher.update(container.name.as_bytes());
     hasher.update([0]);
     hasher.update(container.image.as_deref().unwrap_or_default().as_bytes());
-    hasher.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(&hasher.finalize()[..8])
 }
 
 /// A label's number; 0 where it is absent or unreadable.

@@ -1,5 +1,7 @@
 //! `Source`: a directory or repository that the cluster is kept like. The one kind that is not of Kubernetes.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::SecretReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -9,6 +11,18 @@ use serde::{Deserialize, Serialize};
 
 /// The group of our own kinds.
 pub const GROUP: &str = "reconcile.dev";
+
+/// Reads a duration of more than nothing, such as `30s`, `5m` or `1h30m`; or says what is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "write a duration as 30s, 5m or 1h30m".to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
+    match duration.is_zero() {
+        true => Err("must be more than zero".to_owned()),
+        false => Ok(duration),
+    }
+}
 
 /// A directory or repository that the cluster is kept like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

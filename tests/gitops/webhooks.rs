@@ -253,3 +253,33 @@ async fn a_configuration_that_cannot_work_is_refused() {
     let error = gitops::check(&config).expect_err("missing").to_string();
     assert!(error.contains("missing: No such file"), "{error}");
 }
+
+#[tokio::test]
+async fn a_pushed_tag_is_news_where_versions_are_followed() {
+    let world = World::new().await;
+    let (work, mut config) = remote(&world);
+    config.semver = Some(">=1.0.0".into());
+    work.git(&["tag", "v1.0.0"]);
+    work.git(&["push", "-q", "origin", "v1.0.0"]);
+    let listening = listen(&config.webhooks).await;
+    let following = world.follow_with(config);
+    following.said("synced").await;
+    commit(&world, &work, "second");
+    work.git(&["tag", "v1.1.0"]);
+    work.git(&["push", "-q", "origin", "v1.1.0"]);
+    let body = r#"{"ref":"refs/tags/v1.1.0","repository":{"default_branch":"main"}}"#;
+    let signed = format!("sha256={}", signature(body));
+    let (status, text) = listening
+        .post(
+            "default",
+            &[("X-GitHub-Event", "push"), ("X-Hub-Signature-256", &signed)],
+            body,
+        )
+        .await;
+    assert_eq!(status, 202, "{text}");
+    eventually("the new version", async || {
+        world.get("ConfigMap", "second").await.ok_or_else(|| following.text())
+    })
+    .await;
+    following.stop().await;
+}

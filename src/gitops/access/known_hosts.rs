@@ -5,6 +5,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
+use crate::gitops::pattern;
+
 /// The port that is not written into `known_hosts`.
 const DEFAULT_PORT: u16 = 22;
 
@@ -22,7 +24,7 @@ struct Entry {
 #[derive(Clone, PartialEq, Eq)]
 enum Hosts {
     /// Comma-separated, with `*`, `?` and `!`.
-    Patterns(Vec<String>),
+    Patterns(String),
     /// HMAC-SHA1 of the name.
     Hashed { salt: Vec<u8>, hash: Vec<u8> },
 }
@@ -122,9 +124,7 @@ impl Hosts {
                 hash: STANDARD.decode(hash).ok()?,
             });
         }
-        Some(Self::Patterns(
-            text.to_lowercase().split(',').map(str::to_owned).collect(),
-        ))
+        Some(Self::Patterns(text.to_lowercase()))
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -133,43 +133,9 @@ impl Hosts {
                 let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
                 hmac::verify(&key, name.as_bytes(), hash).is_ok()
             }
-            Self::Patterns(patterns) => {
-                let excluded = patterns
-                    .iter()
-                    .filter_map(|pattern| pattern.strip_prefix('!'))
-                    .any(|pattern| like(pattern.as_bytes(), name.as_bytes()));
-                !excluded && patterns.iter().any(|pattern| like(pattern.as_bytes(), name.as_bytes()))
-            }
+            Self::Patterns(patterns) => pattern::names(patterns, name),
         }
     }
-}
-
-/// Whether a name fits a pattern in which `*` stands for anything and `?` for one character. Remembers one `*` to come
-/// back to, so that its time is bounded by the product of both lengths.
-fn like(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut position) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while position < name.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, position));
-                at += 1;
-            }
-            Some(letter) if *letter == b'?' || *letter == name[position] => {
-                at += 1;
-                position += 1;
-            }
-            _ => match star {
-                Some((behind, taken)) => {
-                    at = behind + 1;
-                    position = taken + 1;
-                    star = Some((behind, taken + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
 /// The kind of a key, e.g. `ssh-ed25519`: the first string in it, behind its length.
@@ -251,21 +217,6 @@ mod tests {
             "host ssh-rsa AAAA",
         ] {
             assert!(KnownHosts::parse(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("*", "", true),
-            ("a*c", "abbc", true),
-            ("a*c", "abb", false),
-            ("*a*b", "xaxxb", true),
-            ("a?", "a", false),
-            ("", "a", false),
-            ("a**", "a", true),
-        ] {
-            assert_eq!(like(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
         }
     }
 }

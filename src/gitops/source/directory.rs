@@ -115,7 +115,7 @@ pub(super) fn hash(files: &[File]) -> String {
             hasher.update(part);
         }
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hasher.finalize())
 }
 
 /// What a walk found.

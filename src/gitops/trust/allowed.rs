@@ -4,6 +4,7 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use ssh_key::{Algorithm, PublicKey};
 
 use super::ssh::{NAMESPACE, Signer};
+use crate::gitops::pattern;
 
 /// Sizes of RSA keys: less can be broken, more is not supported by the library that checks.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -58,7 +59,7 @@ fn apply(signer: &mut Signer, option: &str) -> Result<(), String> {
     };
     match name.to_ascii_lowercase().as_str() {
         "" => {}
-        "namespaces" => signer.for_git = matches_list(NAMESPACE, quoted()?),
+        "namespaces" => signer.for_git = pattern::names(quoted()?, NAMESPACE),
         "valid-after" => signer.valid_after = Some(time(quoted()?)?),
         "valid-before" => signer.valid_before = Some(time(quoted()?)?),
         "cert-authority" => return Err("cert-authority is not supported; list the keys themselves".into()),
@@ -134,31 +135,6 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
             .earliest()
             .map(|time| time.to_utc())
             .ok_or_else(wrong),
-    }
-}
-
-/// Whether a list of patterns names the text: `*` and `?` stand for anything, and `!` refuses.
-fn matches_list(text: &str, patterns: &str) -> bool {
-    let mut found = false;
-    for pattern in patterns.split(',') {
-        match pattern.strip_prefix('!') {
-            Some(pattern) if matches(text.as_bytes(), pattern.as_bytes()) => return false,
-            Some(_) => {}
-            None => found |= matches(text.as_bytes(), pattern.as_bytes()),
-        }
-    }
-    found
-}
-
-fn matches(text: &[u8], pattern: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, rest) => rest.is_none(),
-        (Some((b'*', after)), rest) => {
-            matches(text, after) || rest.is_some_and(|(_, shorter)| matches(shorter, pattern))
-        }
-        (Some((b'?', after)), Some((_, shorter))) => matches(shorter, after),
-        (Some((wanted, after)), Some((found, shorter))) => wanted == found && matches(shorter, after),
-        (Some(_), None) => false,
     }
 }
 

@@ -35,8 +35,7 @@ impl Gate {
     /// The gate before a source of that identity.
     pub fn new(verify: Verify, data_dir: &Path, identity: &str, reference: Option<&str>) -> Self {
         let hash = Sha256::digest(format!("{identity}\0{}", reference.unwrap_or_default()));
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let record = data_dir.join("verified").join(&hash[..NAME_LENGTH]);
+        let record = data_dir.join("verified").join(&hex::encode(hash)[..NAME_LENGTH]);
         let last = Mutex::new(load(&record, &verify.digest()));
         Self { verify, record, last }
     }

@@ -104,7 +104,7 @@ impl Keyring {
             digest.update(text.len().to_be_bytes());
             digest.update(text);
         }
-        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(digest.finalize());
         Ok(Self(Arc::new(Keys { ssh, openpgp, digest })))
     }
 }

@@ -40,10 +40,7 @@ impl Engine {
 
 /// Names the program's content, so that another version of it gets its own image.
 fn tag() -> String {
-    Sha256::digest(PROGRAM)[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(&Sha256::digest(PROGRAM)[..6])
 }
 
 fn archive() -> std::io::Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 use super::Strategy;
 use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
-use crate::object::source::Source;
+use crate::object::source::{Source, duration};
 use crate::object::table::{self, Table};
 
 /// The rules of sources.
@@ -52,12 +52,8 @@ impl Strategy for Sources {
             }
         }
         if let Some(text) = &source.spec.interval {
-            let is_positive = text
-                .parse::<jiff::SignedDuration>()
-                .is_ok_and(|interval| interval.is_positive());
-            if !is_positive {
-                let why = "must be a duration of more than nothing, such as 30s or 5m";
-                errors.push(FieldError::invalid(&spec.child("interval"), text, why));
+            if let Err(why) = duration(text) {
+                errors.push(FieldError::invalid(&spec.child("interval"), text, &why));
             }
         }
     }

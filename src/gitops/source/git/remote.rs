@@ -78,8 +78,7 @@ impl Kept {
 /// The reference in our clone for a reference of the remote.
 fn kept_reference(reference: &Reference) -> String {
     let hash = Sha256::digest(reference.key().as_bytes());
-    let hex: String = hash.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    format!("{KEPT}{hex}")
+    format!("{KEPT}{}", hex::encode(&hash[..NAME_BYTES]))
 }
 
 /// The setting of our clone that says of which reference of the remote this one is.

@@ -105,8 +105,7 @@ impl Url {
     /// Under which name its clone is kept.
     pub fn directory_name(&self) -> String {
         let hash = Sha256::digest(self.shown.as_bytes());
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        hex[..NAME_LENGTH].to_owned()
+        hex::encode(hash)[..NAME_LENGTH].to_owned()
     }
 
     /// Whether it is reached through the file system.
