@@ -77,7 +77,7 @@ fn ticks(process: u32) -> f64 {
 }
 
 /// Resident and proportional set size in MB.
-fn memory(process: u32) -> (f64, f64) {
+pub fn memory(process: u32) -> (f64, f64) {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("a process of this user");
     let megabytes = |name: &str| {
         let line = rollup

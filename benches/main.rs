@@ -5,6 +5,7 @@
 mod support;
 
 mod api;
+mod gitops;
 mod idle;
 mod pods;
 mod report;
@@ -20,6 +21,9 @@ const MEASUREMENTS: &[Measurement] = &[
     ("idle", idle::idle),
     ("embedded", api::embedded),
     ("etcd", api::etcd),
+    ("gitops-embedded", gitops::embedded),
+    ("gitops-etcd", gitops::etcd),
+    ("scale", gitops::scale),
 ];
 
 fn main() {

@@ -38,7 +38,8 @@ pub fn start(what: &str) -> Cluster {
     let mut cluster = Cluster::new(what, Backend::Embedded);
     let source = cluster.path("source");
     std::fs::create_dir(&source).expect("a directory");
-    cluster.start(&[text(&source)]);
+    // It deletes nearly all of its pods on purpose.
+    cluster.start(&[text(&source), "--prune-budget", "none"]);
     let wait = ["wait", "--for=condition=Ready", "node", &cluster.node, "--timeout=30s"];
     cluster.kubectl().ok(&wait);
     cluster

@@ -26,6 +26,18 @@ impl Row {
         }
     }
 
+    /// Times of ours and of a floor in the same run, and the most that the middle one may be.
+    pub fn latency(what: &str, ours: Vec<Duration>, floor: &str, theirs: &[Duration], most: Duration) -> Row {
+        let (middle, theirs) = (median(ours.clone()), median(theirs.to_vec()));
+        Row {
+            what: what.to_owned(),
+            ours: format!("{} (p99 {})", millis(middle), millis(percentile(ours, 99))),
+            beside: format!("{floor}: {}", millis(theirs)),
+            ratio: Some(middle.as_secs_f64() / theirs.as_secs_f64()),
+            goal: goal(&format!("≤ {}", millis(most)), middle <= most),
+        }
+    }
+
     /// A rate of ours and that of a floor in the same run; the ratio is how much longer one takes.
     pub fn rates(what: &str, ours: f64, floor: &str, theirs: f64) -> Row {
         Row {
@@ -44,9 +56,14 @@ pub fn goal(text: &str, met: bool) -> String {
 }
 
 /// The middle one.
-pub fn median(mut times: Vec<Duration>) -> Duration {
+pub fn median(times: Vec<Duration>) -> Duration {
+    percentile(times, 50)
+}
+
+/// The one that so many of a hundred do not exceed.
+fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort();
-    times[times.len() / 2]
+    times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
 /// The rows as Markdown.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -24,9 +25,11 @@ pub(super) struct Drift {
     client: Client,
     labels: String,
     woken: Arc<Notify>,
+    /// How often something that is owned was seen to change.
+    changes: Arc<AtomicU64>,
     /// By group and kind.
-    watches: HashMap<(String, String), DropGuard>,
-    _parent: DropGuard,
+    watches: HashMap<(String, String), Watch>,
+    _parent: Watch,
 }
 
 impl Drift {
@@ -37,11 +40,13 @@ impl Drift {
         let parents = Api::namespaced_with(client.clone(), NAMESPACE, &config_maps);
         let only = Config::default().fields(&format!("metadata.name={}", set.name));
         let seen = Seen::by(|parent| hash(&Controls::of(parent.annotations())));
+        let changes = Arc::default();
         Self {
             labels: format!("{PART_OF}={}", set.id),
             watches: HashMap::new(),
-            _parent: start(parents, only, seen, &woken),
+            _parent: Watch::start(parents, only, seen, &woken, &changes),
             woken,
+            changes,
             client,
         }
     }
@@ -59,10 +64,16 @@ impl Drift {
                     let value = serde_json::to_value(member);
                     value.map_or(0, |value| fingerprint(&value))
                 });
-                self.watches
-                    .insert(key(resource), start(api, members, seen, &self.woken));
+                let watch = Watch::start(api, members, seen, &self.woken, &self.changes);
+                self.watches.insert(key(resource), watch);
             }
         }
+    }
+
+    /// A number that grows with every change to what is owned; None while something of it is not watched.
+    pub fn changes(&self) -> Option<u64> {
+        let current = self.watches.values().all(|watch| watch.current.load(Ordering::Acquire));
+        (current && !self.watches.is_empty()).then(|| self.changes.load(Ordering::Acquire))
     }
 
     /// Waits until something that is owned changed or went.
@@ -121,20 +132,43 @@ fn id(object: &DynamicObject) -> String {
     object.uid().unwrap_or_else(|| object.name_any())
 }
 
-/// Watches until the guard is dropped.
-fn start(api: Api<DynamicObject>, which: Config, mut seen: Seen, woken: &Arc<Notify>) -> DropGuard {
-    let stop = CancellationToken::new();
-    let (stopped, woken) = (stop.clone(), Arc::clone(woken));
-    let follow = async move {
-        let mut events = pin!(lasting(watcher(api, which), "owned objects"));
-        while let Some(event) = events.next().await {
-            if seen.take(event) {
-                woken.notify_one();
+/// A watch of one kind; it ends when this is dropped.
+struct Watch {
+    /// Whether it has read everything, so that changes are seen from then on.
+    current: Arc<AtomicBool>,
+    _stop: DropGuard,
+}
+
+impl Watch {
+    fn start(
+        api: Api<DynamicObject>,
+        which: Config,
+        mut seen: Seen,
+        woken: &Arc<Notify>,
+        changes: &Arc<AtomicU64>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let (stopped, woken, changes) = (stop.clone(), Arc::clone(woken), Arc::clone(changes));
+        let current = Arc::new(AtomicBool::new(false));
+        let is_current = Arc::clone(&current);
+        let follow = async move {
+            let mut events = pin!(lasting(watcher(api, which), "owned objects"));
+            while let Some(event) = events.next().await {
+                let lists = matches!(event, Event::Init | Event::InitApply(_));
+                if seen.take(event) {
+                    // Counted before it wakes, so that whoever is woken sees another number.
+                    changes.fetch_add(1, Ordering::AcqRel);
+                    woken.notify_one();
+                }
+                is_current.store(!lists, Ordering::Release);
             }
+        };
+        tokio::spawn(async move { stopped.run_until_cancelled(follow).await });
+        Self {
+            current,
+            _stop: stop.drop_guard(),
         }
-    };
-    tokio::spawn(async move { stopped.run_until_cancelled(follow).await });
-    stop.drop_guard()
+    }
 }
 
 #[cfg(test)]

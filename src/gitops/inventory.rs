@@ -59,6 +59,11 @@ impl Inventory {
         }
     }
 
+    /// A mark of the parent as it was read; another after any write of it.
+    pub fn version(&self) -> Option<String> {
+        self.parent.as_ref().and_then(ConfigMap::resource_version)
+    }
+
     /// Writes the parent if it says anything else, by compare-and-swap.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ mod once;
 mod pattern;
 mod plan;
 mod predict;
+mod quiet;
 pub mod record;
 pub mod report;
 mod requests;

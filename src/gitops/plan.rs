@@ -124,6 +124,11 @@ impl Plan {
         }
         counts
     }
+
+    /// Whether everything is as intended.
+    pub fn is_done(&self) -> bool {
+        self.steps.iter().all(|step| step.action == Action::Unchanged)
+    }
 }
 
 /// The manifest as it is applied: with the label that makes it a member.

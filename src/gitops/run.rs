@@ -17,6 +17,7 @@ use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
+use super::quiet::{Marks, Quiet};
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
@@ -78,6 +79,7 @@ pub(super) async fn run(
         read_again: true,
         changed_at: None,
         told: Told::default(),
+        quiet: Quiet::default(),
         retry: None,
         backoff: BACKOFF.0,
         fetch_retry: None,
@@ -147,6 +149,7 @@ struct Follower {
     /// When the directory was last seen to differ from what it was before.
     changed_at: Option<Instant>,
     told: Told,
+    quiet: Quiet,
     retry: Option<Instant>,
     backoff: Duration,
     fetch_retry: Option<Instant>,
@@ -211,6 +214,17 @@ impl Follower {
         let Some(snapshot) = self.read().await? else {
             return Ok(());
         };
+        let marks = Marks {
+            revision: snapshot.revision.clone(),
+            unread: snapshot.problems.clone(),
+            notices: snapshot.notices.clone(),
+            parent: inventory.version(),
+            changes: self.drift.changes(),
+        };
+        if self.quiet.covers(&marks, started) {
+            nothing_to_do(started);
+            return Ok(());
+        }
         let defer = self.settling().map(|_| SETTLING.to_owned());
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
@@ -235,6 +249,11 @@ impl Follower {
         // A fetch under way may bring what a request is about.
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
+        let nothing = self.retry.is_none() && problems.is_empty() && prepared.plan.is_done();
+        self.quiet.note(marks, nothing, Instant::now());
+        if nothing {
+            nothing_to_do(started);
+        }
         self.summarize(prepared, applied, problems, started);
         Ok(())
     }
@@ -365,6 +384,7 @@ impl Follower {
     /// The whole round failed.
     async fn failed(&mut self, error: &Error) {
         let reason = error.to_string();
+        self.quiet = Quiet::default();
         self.retry = None;
         let after = self.back_off();
         self.record_failure(&reason).await;
@@ -521,6 +541,11 @@ impl Follower {
             }
         }
     }
+}
+
+fn nothing_to_do(started: Instant) {
+    let elapsed_us = started.elapsed().as_micros();
+    tracing::debug!(elapsed_us, "nothing to do");
 }
 
 enum Wake {

@@ -124,7 +124,8 @@ async fn chain(world: &World, empty: &State, seed: u64) -> Result<(), String> {
         pair.what_is_right_is_applied(&after)?;
         pair.nothing_unintended_was_deleted(&after)?;
         pair.problems_were_foretold(&outcome)?;
-        if pair.room_was_made(&after) {
+        // What was on its way out ended amid the sync or has still to; what waited for that is done after it.
+        if before.0.values().any(|kept| is_going(&kept.object)) {
             while let_go(store).await {}
             world.sync().await;
         }
@@ -248,7 +249,11 @@ impl Pair<'_> {
                         || essence(before) == essence(now) && now["kind"] == "ServiceAccount"
                 }
                 (None, Some(now)) => is_inventory(now) || is_by_the_server(key, now),
-                (Some(before), None) => is_by_the_server(key, before) || self.went_with_its_namespace(before),
+                (Some(before), None) => {
+                    is_by_the_server(key, before)
+                        || self.went_with_its_namespace(before)
+                        || entries.get(key).is_some_and(|entry| self.was_emptying(&entry.object))
+                }
                 (None, None) => true,
             };
             self.check(unharmed, || {
@@ -256,16 +261,6 @@ impl Pair<'_> {
             })?;
         }
         Ok(())
-    }
-
-    /// Whether something that stood in the way of an object was on its way out and ended while the sync ran, or may have.
-    fn room_was_made(&self, after: &State) -> bool {
-        let entries = self.entries();
-        let ended = |(key, kept): (&String, &Kept)| {
-            let stands = after.get(key).is_some_and(|now| !is_going(now));
-            is_going(&kept.object) && !stands && !entries.contains_key(key) && self.repository.names(key)
-        };
-        self.before.0.iter().any(ended)
     }
 
     /// Whether the object lay in a namespace that was on its way out already: when that ends, nobody can foretell.
@@ -281,7 +276,19 @@ impl Pair<'_> {
         };
         let entries = self.entries();
         let namespace = entries.get(&store_key("namespaces", None, namespace));
-        namespace.is_some_and(|entry| entry.action == Action::Delete) && is_by_the_server("", object)
+        namespace.is_some_and(|entry| entry.action == Action::Delete || self.was_emptying(&entry.object))
+            && is_by_the_server("", object)
+    }
+
+    /// Whether it is a namespace kept for what lay in it and was on its way out: that may end before the sync looks.
+    fn was_emptying(&self, object: &ObjectKey) -> bool {
+        let inside = |kept: &Kept| kept.object["metadata"]["namespace"] == object.name.as_str();
+        object.kind == "Namespace"
+            && self
+                .before
+                .0
+                .values()
+                .any(|kept| inside(kept) && is_going(&kept.object))
     }
 
     fn what_is_right_is_applied(&self, after: &State) -> Result<(), String> {
