@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::gitops::Budget;
+use crate::gitops::{Budget, Window};
 use crate::object::source::duration;
 
 /// GitOps for pods in one binary: commit a manifest, it runs; delete it, it goes.
@@ -75,7 +75,7 @@ pub struct RunArgs {
     pub source: String,
 
     /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
-    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "no_prune", "verify_commits", "verify_tags"])]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "verify_commits", "verify_tags"])]
     pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
@@ -125,6 +125,10 @@ pub struct RunArgs {
     /// Cron expression for when to sync, instead of --interval: seconds minutes hours days months weekdays; may be repeated
     #[arg(long, value_name = "CRON", env = "RECONCILE_SCHEDULE", value_delimiter = ';')]
     pub schedule: Vec<String>,
+
+    /// When syncs are allowed or denied: "allow 0 0 22 * * * for 8h in Europe/Berlin", "deny ..."; may be repeated
+    #[arg(long, value_name = "WINDOW", env = "RECONCILE_SYNC_WINDOW", value_delimiter = ';')]
+    pub sync_window: Vec<Window>,
 
     /// Apply only commits signed with a key of this file: OpenSSH's allowed_signers, or armoured OpenPGP public keys; may be repeated
     #[arg(

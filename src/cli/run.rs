@@ -82,6 +82,7 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         ignore: args.ignore.clone(),
         interval: args.interval,
         schedules: args.schedule.clone(),
+        windows: args.sync_window.clone(),
         prune: !args.no_prune,
         budget: args.prune_budget,
         ..gitops::Config::new(&args.source, data.path().to_owned())

@@ -7,6 +7,7 @@ use super::access::Access;
 use super::budget::Budget;
 use super::trust::Verify;
 use super::webhook::Webhooks;
+use super::window::Window;
 
 /// What to follow and how.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub interval: Duration,
     /// Cron expressions with seconds (six fields, local time) that say when to sync, instead of `interval` and events.
     pub schedules: Vec<String>,
+    /// When syncs are allowed or denied; at all times where there is none.
+    pub windows: Vec<Window>,
     /// Whether objects that left the source are deleted.
     pub prune: bool,
     /// How many of its objects may be deleted in one sync without a person's approval.
@@ -60,6 +63,7 @@ impl Config {
             path: None,
             interval: Duration::from_secs(30),
             schedules: Vec::new(),
+            windows: Vec::new(),
             prune: true,
             budget: Budget::default(),
             verify: None,

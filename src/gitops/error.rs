@@ -1,5 +1,6 @@
 //! What stops a whole sync. Problems of single objects are [`super::Problem`]s, not errors.
 
+use super::record::Closed;
 use crate::client::Told;
 
 /// Why a sync could not be done.
@@ -25,6 +26,14 @@ pub enum Error {
     /// People asked that it be left alone.
     #[error("the source {0} is suspended; `reconcile resume {0}` ends that")]
     Suspended(String),
+    /// Its sync windows do not allow it now.
+    #[error("the source {name} is not synced now: {closed}")]
+    Closed {
+        /// What people call it.
+        name: String,
+        /// Why, and until when.
+        closed: Closed,
+    },
     /// It was told to stop before it was done.
     #[error("stopped before the sync was complete")]
     Stopped,

@@ -146,8 +146,12 @@ impl Sources {
         let deadline = Instant::now() + timeout;
         loop {
             let parent = self.api.get(&parent.name_any()).await.map_err(read)?;
-            if Inventory::of(parent.clone()).record.answered.as_ref() == Some(&request) {
-                return self.status(parent).await;
+            let record = Inventory::of(parent.clone()).record;
+            if record.answered.as_ref() == Some(&request) {
+                return match record.closed {
+                    Some(closed) => Err(Error::Closed { name, closed }),
+                    None => self.status(parent).await,
+                };
             }
             if Instant::now() >= deadline {
                 return Err(Error::Source(format!(

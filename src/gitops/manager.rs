@@ -26,6 +26,7 @@ use super::fieldset::MANAGER;
 use super::inventory::Inventory;
 use super::report::{Report, Reporter};
 use super::webhook::Webhooks;
+use super::window::Window;
 use crate::client::{Told, lasting};
 use crate::object::source::{Source, SourceSpec, SourceStatus, duration};
 
@@ -245,6 +246,10 @@ impl Task {
             (_, Some(problem), _) => self.condition("Errors", &format!("{} in all: {problem}", record.problem_count)),
             (_, _, Some(approval)) => self.condition("WaitsForApproval", &approval.to_string()),
             _ if record.suspended => self.condition("Suspended", "syncs are suspended"),
+            _ if record.closed.is_some() => {
+                let closed = record.closed.as_ref().map(ToString::to_string);
+                self.condition("OutsideWindow", &closed.unwrap_or_default())
+            }
             _ if record.revision.is_none() => Condition {
                 status: "Unknown".into(),
                 ..self.condition("Progressing", "the first sync is not over yet")
@@ -340,6 +345,12 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     config.path = spec.path.as_ref().map(PathBuf::from);
     config.ignore = spec.ignore.clone().unwrap_or_default();
     config.schedules = spec.schedules.clone().unwrap_or_default();
+    config.windows = (spec.windows.iter().flatten().enumerate())
+        .map(|(index, window)| {
+            let named = |error| Error::Config(format!("spec.windows[{index}].{error}"));
+            Window::of(window).map_err(named)
+        })
+        .collect::<Result<_, _>>()?;
     config.prune = spec.prune.unwrap_or(true);
     config.suspended = spec.suspend.unwrap_or(false);
     if let Some(text) = &spec.prune_budget {
@@ -369,6 +380,7 @@ impl Reporter for Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::source::WindowSpec;
 
     #[test]
     fn a_spec_becomes_a_configuration_or_says_why_not() {
@@ -389,5 +401,11 @@ mod tests {
             let error = config("apps", &spec, PathBuf::new()).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         }
+        let mut spec = spec("3", "2m");
+        spec.windows = Some(vec![WindowSpec::default()]);
+        let error = config("apps", &spec, PathBuf::new())
+            .expect_err("no window")
+            .to_string();
+        assert!(error.contains("spec.windows[0].kind"), "{error}");
     }
 }

@@ -41,6 +41,7 @@ mod source;
 mod sync;
 pub mod trust;
 pub mod webhook;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,7 @@ pub use budget::Budget;
 pub use config::Config;
 pub use error::Error;
 pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem, Report, Reporter};
+pub use window::Window;
 
 /// Refuses a configuration that cannot work (bad schedule, no such source, …) before anything is started.
 ///

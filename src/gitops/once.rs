@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::plan::Step;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
 use super::source::{Source, View};
 use super::sync::{Engine, Prepared};
+use super::window;
 
 /// Between looks at the health of what was applied.
 const HEALTH_POLL: Duration = Duration::from_millis(200);
@@ -85,6 +87,10 @@ pub(super) async fn sync(
         let inventory = engine.inventory().await?;
         if inventory.controls.suspended || config.suspended {
             return Err(Error::Suspended(engine.set.short_name().to_owned()));
+        }
+        if let Some(closed) = window::closed(&config.windows, Timestamp::now()) {
+            let name = engine.set.short_name().to_owned();
+            return Err(Error::Closed { name, closed });
         }
         let mut prepared = engine.prepare(snapshot, inventory, None).await?;
         tell(&prepared, reporter);

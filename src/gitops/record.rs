@@ -2,6 +2,7 @@
 //! outlive the process, and any API server keeps them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct Record {
     /// Whether syncs are suspended.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// Why its sync windows allow no sync now, if they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
     /// Why there was no sync at all since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -58,6 +62,27 @@ pub struct Record {
     /// Earlier revisions, the newest first.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub history: VecDeque<Past>,
+}
+
+/// A time outside of all sync windows, or inside one that denies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Closed {
+    /// When syncs are allowed again, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The window to blame.
+    pub reason: String,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { until, reason } = self;
+        match until {
+            Some(until) => write!(formatter, "{reason}; syncs are allowed again at {until}"),
+            None => write!(formatter, "{reason}; no later time allows syncs"),
+        }
+    }
 }
 
 /// A revision that was applied.
@@ -104,6 +129,7 @@ impl Record {
             || self.problem_count != problem_count
             || self.approval != approval;
         self.failure = None;
+        self.closed = None;
         if !is_news {
             return;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -23,6 +24,7 @@ use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
 use super::webhook::{self, Followed, Secret};
+use super::window::{self, Window};
 
 /// First and longest pause after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -67,6 +69,7 @@ pub(super) async fn run(
         source,
         reporter,
         schedules,
+        windows: config.windows.clone(),
         interval: config.interval,
         suspended: config.suspended,
         drift,
@@ -119,6 +122,7 @@ struct Told {
     notices: BTreeSet<String>,
     replacing: BTreeSet<ObjectKey>,
     suspended: bool,
+    closed: Option<String>,
     failure: Option<String>,
     fetch_failure: Option<String>,
     revision: Option<String>,
@@ -129,6 +133,7 @@ struct Follower {
     source: Source,
     reporter: Arc<dyn Reporter>,
     schedules: Schedules,
+    windows: Vec<Window>,
     interval: Duration,
     /// Whether its configuration suspends it.
     suspended: bool,
@@ -208,7 +213,10 @@ impl Follower {
     async fn sync(&mut self) -> Result<(), Error> {
         let started = Instant::now();
         let mut inventory = self.engine.inventory().await?;
-        if self.is_suspended(&mut inventory).await? || self.asks_the_remote_first(&inventory) {
+        if self.is_suspended(&mut inventory).await? || self.is_closed(&mut inventory).await? {
+            return Ok(());
+        }
+        if self.asks_the_remote_first(&inventory) {
             return Ok(());
         }
         let Some(snapshot) = self.read().await? else {
@@ -276,6 +284,29 @@ impl Follower {
             self.retry = None;
         }
         Ok(suspended)
+    }
+
+    /// Whether its windows allow no sync now; tells and records it, and looks again when they may.
+    async fn is_closed(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
+        let now = Timestamp::now();
+        let closed = window::closed(&self.windows, now);
+        let reason = closed.as_ref().map(ToString::to_string);
+        if self.told.closed != reason {
+            let text = match &reason {
+                Some(reason) => format!("not synced now: {reason}"),
+                None => "a sync window allows syncs again".to_owned(),
+            };
+            self.reporter.report(Report::Notice { text });
+            self.told.closed = reason;
+        }
+        let Some(closed) = closed else {
+            return Ok(false);
+        };
+        // The clock may be set: no sleep is longer than that.
+        let until = closed.until.and_then(|until| Duration::try_from(until - now).ok());
+        self.retry = Some(Instant::now() + until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
+        self.engine.note_closed(inventory, closed).await?;
+        Ok(true)
     }
 
     /// Takes up a request for a sync: news is looked for, and a remote has to be asked before there is anything to do.

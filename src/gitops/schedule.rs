@@ -17,27 +17,31 @@ pub(super) fn jittered(interval: Duration, share: f64) -> Duration {
     interval.saturating_add(Duration::try_from_secs_f64(extra).unwrap_or_default())
 }
 
+/// Reads an expression of six fields (second, minute, hour, day of month, month, day of week), or seven with a year; or
+/// says what is wrong with it.
+pub(super) fn parse(expression: &str) -> Result<Schedule, String> {
+    Schedule::from_str(expression).map_err(|error| {
+        let fields = expression.split_whitespace().count();
+        let hint = match fields {
+            5 => format!("; it has five fields and needs the seconds first: \"0 {expression}\""),
+            _ => "; it needs six fields: second minute hour day-of-month month day-of-week".to_owned(),
+        };
+        let reason = error.to_string();
+        let reason = reason.lines().next().unwrap_or("not a cron expression");
+        format!("{expression:?}: {reason}{hint}")
+    })
+}
+
 /// Several cron expressions; whichever comes first counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedules(Vec<Schedule>);
 
 impl Schedules {
-    /// Reads expressions of six fields (second, minute, hour, day of month, month, day of week), or seven with a year.
+    /// Reads expressions as [`parse`] does.
     pub fn parse(expressions: &[String]) -> Result<Self, Error> {
         expressions
             .iter()
-            .map(|expression| {
-                Schedule::from_str(expression).map_err(|error| {
-                    let fields = expression.split_whitespace().count();
-                    let hint = match fields {
-                        5 => format!("; it has five fields and needs the seconds first: \"0 {expression}\""),
-                        _ => "; it needs six fields: second minute hour day-of-month month day-of-week".to_owned(),
-                    };
-                    let reason = error.to_string();
-                    let reason = reason.lines().next().unwrap_or("not a cron expression");
-                    Error::Config(format!("--schedule {expression:?}: {reason}{hint}"))
-                })
-            })
+            .map(|expression| parse(expression).map_err(|error| Error::Config(format!("--schedule {error}"))))
             .collect::<Result<_, _>>()
             .map(Self)
     }

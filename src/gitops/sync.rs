@@ -23,7 +23,7 @@ use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Intended, Manifests};
 use super::plan::{self, Owned, Plan, Stage, World, labelled};
 use super::predict::{Prediction, Predictor, Upcoming};
-use super::record::{Record, Synced};
+use super::record::{Closed, Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source};
@@ -237,6 +237,16 @@ impl Engine {
     pub async fn note_suspended(&self, inventory: &mut Inventory, suspended: bool) -> Result<(), Error> {
         let record = Record {
             suspended,
+            ..self.record(inventory)
+        };
+        self.note(inventory, &record).await
+    }
+
+    /// Records that its windows allow no sync now, which also answers whoever asked for one.
+    pub async fn note_closed(&self, inventory: &mut Inventory, closed: Closed) -> Result<(), Error> {
+        let record = Record {
+            closed: Some(closed),
+            answered: inventory.controls.requested.clone(),
             ..self.record(inventory)
         };
         self.note(inventory, &record).await

@@ -83,6 +83,10 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub schedules: Option<Vec<String>>,
+    /// Times in which syncs are allowed or denied. At all times if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<WindowSpec>")]
+    pub windows: Option<Vec<WindowSpec>>,
     /// Whether objects that left the source are deleted. True if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
@@ -95,6 +99,23 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub suspend: Option<bool>,
+}
+
+/// A time that comes again and again, in which syncs are allowed or denied. What denies wins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "dev.reconcile.v1.Window")]
+pub struct WindowSpec {
+    /// `allow` or `deny`.
+    pub kind: String,
+    /// A cron expression with seconds: when it opens.
+    pub schedule: String,
+    /// How long it is open each time: `8h`, `30m`.
+    pub duration: String,
+    /// The time zone of the schedule, e.g. `Europe/Berlin`. UTC if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub time_zone: Option<String>,
 }
 
 /// What became of a source.

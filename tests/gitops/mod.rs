@@ -19,3 +19,4 @@ mod signatures;
 mod sources;
 mod state;
 mod webhooks;
+mod windows;

@@ -1,6 +1,6 @@
 //! A real etcd server of a test's own: started, killed and started again on the same data and port.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,13 +18,24 @@ pub struct Etcd {
     process: Option<Process>,
 }
 
+/// Where data lies: in memory in tests, for they are about us and not about how long a busy disk takes, and on disk where
+/// something is measured.
+fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = match cfg!(test) && memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    made.expect("a temporary directory")
+}
+
 impl Etcd {
     /// Starts a server with no data.
     #[track_caller]
     pub fn start() -> Etcd {
         for _ in 0..ATTEMPTS {
             let mut etcd = Etcd {
-                directory: tempfile::tempdir().expect("a temporary directory"),
+                directory: directory(),
                 client: free_port(),
                 peer: free_port(),
                 process: None,

@@ -72,6 +72,8 @@ fn state(status: &Status) -> (Ink, String) {
     let failed = status.unhealthy.iter().filter(|one| one.failed).count();
     if status.suspended {
         (Ink::Changed, "suspended".to_owned())
+    } else if record.closed.is_some() {
+        (Ink::Changed, "outside window".to_owned())
     } else if record.failure.is_some() {
         (Ink::Error, "failing".to_owned())
     } else if record.problem_count > 0 {
@@ -101,6 +103,12 @@ fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
             .problems
             .iter()
             .map(|problem| (Ink::Error, "error", problem.to_string())),
+    );
+    details.extend(
+        record
+            .closed
+            .iter()
+            .map(|closed| (Ink::Changed, "window", closed.to_string())),
     );
     details.extend(
         record
