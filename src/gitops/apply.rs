@@ -1,6 +1,6 @@
 //! Carries a plan out: stage by stage, objects of a stage side by side, deletes last. Decides only what to try again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::applyset::{ApplySet, PART_OF};
 use super::error::Error;
 use super::fail_point;
-use super::health::is_going;
+use super::health::{self, Health, is_going};
 use super::plan::{PRUNE, Plan, Stage, Step};
 use super::predict::refusals;
 use super::report::{Action, Change, Counts, ObjectKey, Problem, Report, Reporter};
@@ -51,17 +51,19 @@ pub(super) struct Applied {
     pub written: Vec<(ObjectKey, Value)>,
     /// Objects that are deleted, or on their way.
     pub deleted: BTreeSet<ObjectKey>,
-    /// Objects that must be gone before they can be made again, and are not yet.
-    pub pending: BTreeSet<ObjectKey>,
+    /// Objects that a later round has to go on with, each with what it waits for.
+    pub pending: BTreeMap<ObjectKey, String>,
+    /// Whether a wave had to wait.
+    put_off: bool,
 }
 
-/// How long to wait for a replaced object to go.
+/// How long to wait for a replaced object to go, or for a wave to be healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// A moment; a later round makes the new object, and meanwhile everything else can go on.
+    /// A moment; a later round goes on, and meanwhile everything else can.
     Moment,
-    /// As long as it may take.
-    UntilGone,
+    /// For what goes, as long as it may take; for a wave that is not healthy, until then.
+    Until(Instant),
 }
 
 /// Writes for one source.
@@ -73,6 +75,9 @@ pub(super) struct Applier<'a> {
     pub upcoming: &'a BTreeSet<String>,
     pub patience: Patience,
 }
+
+/// What an object lacks that is deleted so that it can be made again.
+const GOING: &str = "it stops, and is then made again";
 
 /// What became of a step.
 enum Done {
@@ -93,31 +98,101 @@ impl Applier<'_> {
         let mut applied = Applied::default();
         let mut rest = plan.steps.as_slice();
         while let Some(first) = rest.first() {
-            let group = |step: &Step| {
-                (
-                    step.action == Action::Delete,
-                    Stage::of(&step.key.group, &step.key.kind),
-                )
-            };
+            let group = |step: &Step| (step.action == Action::Delete, step.stage(), step.wave);
             let end = rest
                 .iter()
                 .position(|step| group(step) != group(first))
                 .unwrap_or(rest.len());
             let (now, later) = rest.split_at(end);
             rest = later;
-            self.stage(now, &mut applied).await?;
+            match self.obstacle(plan, now, &applied).await? {
+                None => self.stage(now, &mut applied).await?,
+                Some(reason) => self.put_off(now, &reason, &mut applied),
+            }
         }
         applied.problems.sort();
         Ok(applied)
+    }
+
+    /// Why steps of one wave, or deletions, have to wait, if they do.
+    async fn obstacle(&self, plan: &Plan, now: &[Step], applied: &Applied) -> Result<Option<String>, Error> {
+        let Some(first) = now.iter().find(|step| step.action.is_change()) else {
+            return Ok(None);
+        };
+        if first.action == Action::Delete {
+            return Ok(applied.put_off.then(|| "deletions come after all waves".to_owned()));
+        }
+        let before = |stage: Stage, wave: i32| stage == first.stage() && wave < first.wave;
+        if let Some((_, wave, key)) = plan.refused.iter().find(|(stage, wave, _)| before(*stage, *wave)) {
+            return Ok(Some(format!("it waits for wave {wave}: {key} is refused")));
+        }
+        let earlier = plan.steps.iter().filter(|step| step.manifest.is_some());
+        for step in earlier.filter(|step| before(step.stage(), step.wave)) {
+            if let Some(lacks) = self.lacks(step, applied).await? {
+                let (wave, key) = (step.wave, &step.key);
+                return Ok(Some(format!("it waits for wave {wave}: {key}: {lacks}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What an object of an earlier wave lacks, after as much patience as there is.
+    async fn lacks(&self, step: &Step, applied: &Applied) -> Result<Option<String>, Error> {
+        if let Some(reason) = applied.pending.get(&step.key) {
+            return Ok(Some(reason.clone()));
+        }
+        let is_about = |problem: &&Problem| problem.object.as_ref() == Some(&step.key);
+        if let Some(problem) = applied.problems.iter().find(is_about) {
+            return Ok(Some(problem.reason.clone()));
+        }
+        let written = applied.written.iter().find(|(key, _)| *key == step.key);
+        let mut known = written.map(|(_, value)| value.clone()).or_else(|| step.live.clone());
+        let mut looked = false;
+        loop {
+            let lacks = match known.as_ref().map(health::of) {
+                Some(Health::Healthy) => return Ok(None),
+                Some(Health::Failed(reason)) => return Ok(Some(reason)),
+                Some(Health::Progressing(lacks)) => lacks,
+                None => "it is gone".to_owned(),
+            };
+            if looked {
+                match self.patience {
+                    Patience::Until(deadline) if Instant::now() < deadline => sleep(GONE_POLL.1).await,
+                    _ => return Ok(Some(lacks)),
+                }
+            }
+            looked = true;
+            let namespace = step.key.namespace.as_deref();
+            let found = self.requests.get(&step.resource, namespace, &step.key.name).await;
+            known = found.map_err(|error| Error::api(format!("reading {}", step.key), error))?;
+        }
+    }
+
+    /// Leaves steps to a later round; where there is none, that is a problem.
+    fn put_off(&self, steps: &[Step], reason: &str, applied: &mut Applied) {
+        applied.put_off = true;
+        for step in steps.iter().filter(|step| step.action.is_change()) {
+            match self.patience {
+                Patience::Moment => {
+                    applied.pending.insert(step.key.clone(), reason.to_owned());
+                }
+                Patience::Until(_) => applied.problems.push(Problem {
+                    place: step.place.clone(),
+                    object: Some(step.key.clone()),
+                    reason: reason.to_owned(),
+                }),
+            }
+        }
     }
 
     async fn stage(&self, steps: &[Step], applied: &mut Applied) -> Result<(), Error> {
         // What lies in a namespace that has to go first waits with it.
         let (waiting, steps): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| {
             let namespace = |key: &ObjectKey| key.kind == "Namespace" && Some(&key.name) == step.key.namespace.as_ref();
-            step.manifest.is_some() && applied.pending.iter().any(namespace)
+            step.manifest.is_some() && applied.pending.keys().any(namespace)
         });
-        applied.pending.extend(waiting.into_iter().map(|step| step.key.clone()));
+        let going = waiting.into_iter().map(|step| (step.key.clone(), GOING.to_owned()));
+        applied.pending.extend(going);
         // Boxed and collected, or the compiler cannot see that the futures may move between threads.
         let writes: Vec<_> = steps
             .into_iter()
@@ -154,7 +229,7 @@ impl Applier<'_> {
                 return;
             }
             Done::Pending => {
-                applied.pending.insert(step.key.clone());
+                applied.pending.insert(step.key.clone(), GOING.to_owned());
                 return;
             }
             Done::Written(value) => applied.written.push((step.key.clone(), *value)),
@@ -248,7 +323,7 @@ impl Applier<'_> {
         let grace = seconds.map_or(DEFAULT_GRACE, Duration::from_secs);
         let limit = match self.patience {
             Patience::Moment => MOMENT,
-            Patience::UntilGone => grace + GONE_TIMEOUT,
+            Patience::Until(_) => grace + GONE_TIMEOUT,
         };
         let deadline = Instant::now() + limit;
         let mut pause = GONE_POLL.0;

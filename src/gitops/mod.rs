@@ -40,6 +40,7 @@ mod schedule;
 mod source;
 mod sync;
 pub mod trust;
+mod wave;
 pub mod webhook;
 mod window;
 

@@ -94,7 +94,9 @@ pub(super) async fn sync(
         }
         let mut prepared = engine.prepare(snapshot, inventory, None).await?;
         tell(&prepared, reporter);
-        let applied = engine.carry_out(&mut prepared, Patience::UntilGone, reporter).await?;
+        let applied = engine
+            .carry_out(&mut prepared, Patience::Until(started + timeout), reporter)
+            .await?;
         for problem in &applied.problems {
             reporter.report(Report::Problem(problem.clone()));
         }
@@ -111,7 +113,7 @@ pub(super) async fn sync(
             revision: prepared.revision.clone(),
             counts: applied.counts,
             problems: problems.len(),
-            replacing: applied.pending.len(),
+            waiting: applied.pending.len(),
             elapsed: started.elapsed(),
         });
         let failed: BTreeSet<&ObjectKey> = problems.iter().filter_map(|problem| problem.object.as_ref()).collect();

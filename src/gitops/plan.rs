@@ -12,6 +12,7 @@ use super::kinds::Resource;
 use super::manifests::{Intended, Manifests};
 use super::predict::Prediction;
 use super::report::{Action, Cause, Counts, ObjectKey, Place, Problem};
+use super::wave;
 
 /// The annotation that protects an object from being deleted because it left the source.
 pub const PRUNE: &str = "reconcile.dev/prune";
@@ -88,6 +89,8 @@ pub struct Step {
     pub action: Action,
     /// With which object.
     pub key: ObjectKey,
+    /// Which of its stage's waves it belongs to.
+    pub wave: i32,
     /// How its kind is served.
     pub resource: Resource,
     /// Where it stands in the source.
@@ -107,12 +110,21 @@ pub struct Step {
 /// What to do, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Applies by stage, then deletes in reverse, then what is kept.
+    /// Applies by stage and wave, then deletes in reverse, then what is kept.
     pub steps: Vec<Step>,
     /// Objects that the API server refuses, each reason with its place.
     pub problems: Vec<Problem>,
+    /// Objects that the API server refuses, with their stage and wave.
+    pub refused: Vec<(Stage, i32, ObjectKey)>,
     /// What the deletions wait for, if they do.
     pub approval: Option<Approval>,
+}
+
+impl Step {
+    /// Its stage.
+    pub fn stage(&self) -> Stage {
+        Stage::of(&self.key.group, &self.key.kind)
+    }
 }
 
 impl Plan {
@@ -147,23 +159,33 @@ pub fn labelled(intended: &Intended, set: &ApplySet) -> Value {
 pub fn plan(world: &World<'_>) -> Plan {
     let mut plan = Plan::default();
     for intended in world.manifests.objects.values() {
-        if let Some(step) = apply_step(world, intended, &mut plan.problems) {
-            plan.steps.push(step);
+        match apply_step(world, intended, &mut plan.problems) {
+            Some(step) => plan.steps.push(step),
+            None => {
+                let stage = Stage::of(&intended.key.group, &intended.key.kind);
+                plan.refused
+                    .push((stage, wave_of(&intended.value), intended.key.clone()));
+            }
         }
     }
-    plan.steps.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
+    plan.steps.sort_by(|a, b| order(a).cmp(&order(b)));
     let (mut kept, mut deleted): (Vec<Step>, Vec<Step>) = leavers(world).partition(|step| step.action == Action::Keep);
-    deleted.sort_by(|a, b| order(&b.key).cmp(&order(&a.key)));
+    deleted.sort_by(|a, b| order(b).cmp(&order(a)));
     plan.approval = withhold(world, &mut deleted);
-    kept.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
+    kept.sort_by(|a, b| order(a).cmp(&order(b)));
     plan.steps.extend(deleted);
     plan.steps.extend(kept);
     plan.problems.sort();
     plan
 }
 
-fn order(key: &ObjectKey) -> (Stage, &ObjectKey) {
-    (Stage::of(&key.group, &key.kind), key)
+fn order(step: &Step) -> (Stage, i32, &ObjectKey) {
+    (step.stage(), step.wave, &step.key)
+}
+
+/// The wave of a manifest, which was found right before, or of a live object, whose annotation may say anything.
+fn wave_of(object: &Value) -> i32 {
+    wave::of(object).unwrap_or_default()
 }
 
 fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem>) -> Option<Step> {
@@ -209,6 +231,7 @@ fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem
     Some(Step {
         action,
         key: intended.key.clone(),
+        wave: wave_of(&intended.value),
         resource: intended.resource.clone(),
         place: Some(intended.place.clone()),
         manifest: Some(labelled(intended, world.set)),
@@ -232,6 +255,7 @@ fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
             Step {
                 action: if keep.is_some() { Action::Keep } else { Action::Delete },
                 key: key.clone(),
+                wave: wave_of(&owned.value),
                 resource: owned.resource.clone(),
                 place: world.members.file(key).map(Place::file),
                 manifest: None,

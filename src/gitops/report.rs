@@ -116,6 +116,13 @@ pub enum Action {
     Unchanged,
 }
 
+impl Action {
+    /// Whether it writes.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Replace | Self::Delete)
+    }
+}
+
 /// How many objects each action concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -308,8 +315,8 @@ pub enum Report {
         counts: Counts,
         /// How many problems were reported.
         problems: usize,
-        /// How many objects have to be gone before they can be made again, and are not yet.
-        replacing: usize,
+        /// How many objects a later round goes on with: they have to go before they are made again, or their wave waits.
+        waiting: usize,
         /// How long it took.
         #[serde(serialize_with = "as_millis", rename = "elapsedMillis")]
         elapsed: Duration,

@@ -1,6 +1,6 @@
 //! The loop that follows a source: waits for news, goes round, tells what happened, and tries again what failed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +40,6 @@ const PENDING: Duration = Duration::from_secs(1);
 
 /// How often news may interrupt a round before one is left to finish: a stream of commits must not stop all work.
 const MAX_SUPERSEDED: usize = 3;
-
-/// What an object lacks that is deleted so that it can be made again.
-const GOING: &str = "it stops, and is then made again";
 
 /// How long recording a failure may hold up the next attempt.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,7 +117,7 @@ struct Told {
     problems: BTreeSet<Problem>,
     kept: BTreeSet<(ObjectKey, String)>,
     notices: BTreeSet<String>,
-    replacing: BTreeSet<ObjectKey>,
+    pending: BTreeMap<ObjectKey, String>,
     suspended: bool,
     closed: Option<String>,
     failure: Option<String>,
@@ -386,8 +383,9 @@ impl Follower {
         }
         let waiting: Vec<(ObjectKey, String)> = applied
             .pending
-            .difference(&self.told.replacing)
-            .map(|key| (key.clone(), GOING.to_owned()))
+            .iter()
+            .filter(|(key, _)| !self.told.pending.contains_key(key))
+            .map(|(key, reason)| (key.clone(), reason.clone()))
             .collect();
         if !waiting.is_empty() {
             self.reporter.report(Report::Waiting { objects: waiting });
@@ -404,12 +402,12 @@ impl Follower {
                 revision: prepared.revision,
                 counts: applied.counts,
                 problems: problems.len(),
-                replacing: applied.pending.len(),
+                waiting: applied.pending.len(),
                 elapsed: started.elapsed(),
             });
         }
         self.told.problems = problems;
-        self.told.replacing = applied.pending;
+        self.told.pending = applied.pending;
     }
 
     /// The whole round failed.

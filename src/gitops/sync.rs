@@ -187,7 +187,7 @@ impl Engine {
                 self.settled.insert(key.clone(), (manifest, fingerprint(value)));
             }
         }
-        self.replacing.retain(|key, _| applied.pending.contains(key));
+        self.replacing.retain(|key, _| applied.pending.contains_key(key));
         Ok(applied)
     }
 

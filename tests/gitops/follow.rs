@@ -140,7 +140,7 @@ async fn a_replaced_pod_waits_for_the_old_one_without_holding_up_the_rest() {
     })
     .await;
     following.said("\"type\":\"waiting\"").await;
-    following.said("\"replacing\":1").await;
+    following.said("\"waiting\":1").await;
     world.write("a.yaml", &config_map("a", "1"));
     eventually("a is there", async || {
         world.get("ConfigMap", "a").await.ok_or_else(|| following.text())

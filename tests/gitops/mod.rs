@@ -18,5 +18,6 @@ mod remotes_ssh;
 mod signatures;
 mod sources;
 mod state;
+mod waves;
 mod webhooks;
 mod windows;

@@ -70,6 +70,13 @@ fn the_scheduler_spreads_over_the_nodes() {
                 Err(ended.to_string())
             }
         });
+        // What is ready keeps pods off until its taint goes too.
+        eventually("nothing keeps pods off", CHANGE, || {
+            let taints = cluster
+                .kubectl()
+                .ok(&["get", "node", node, "-o", "jsonpath={.spec.taints}"]);
+            taints.is_empty().then_some(()).ok_or(taints)
+        });
     }
     for name in ["a", "b", "c", "d"] {
         source.write(&format!("{name}.yaml"), &pod(name).yaml());

@@ -26,14 +26,14 @@ pub fn report(report: &Report, source: Option<&str>, style: Style) -> Option<(St
             revision,
             counts,
             problems,
-            replacing,
+            waiting,
             elapsed,
         } => {
             let ink = if *problems == 0 { Ink::Added } else { Ink::Changed };
             let text = format!(
                 "{}: {}",
                 printable(&revision.to_string()),
-                sum(*counts, *problems, *replacing, *elapsed)
+                sum(*counts, *problems, *waiting, *elapsed)
             );
             (ink, "synced", text, false)
         }
@@ -90,12 +90,12 @@ fn changed(change: &Change) -> String {
     printable(&format!("{}{notes}", change.object))
 }
 
-fn sum(counts: Counts, problems: usize, replacing: usize, elapsed: Duration) -> String {
+fn sum(counts: Counts, problems: usize, waiting: usize, elapsed: Duration) -> String {
     let mut parts: Vec<String> = [
         (counts.create, "created"),
         (counts.update, "changed"),
         (counts.replace, "replaced"),
-        (replacing, "being replaced"),
+        (waiting, "waiting"),
         (counts.delete, "deleted"),
         (counts.keep, "kept"),
         (counts.blocked, "waiting for approval"),
@@ -198,10 +198,10 @@ mod tests {
                         ..Counts::default()
                     },
                     problems: 1,
-                    replacing: 2,
+                    waiting: 2,
                     elapsed: Duration::from_millis(120),
                 },
-                "synced      0123456: 2 created, 2 being replaced, 3 unchanged, 1 error in 120 ms\n",
+                "synced      0123456: 2 created, 2 waiting, 3 unchanged, 1 error in 120 ms\n",
             ),
             (
                 Report::Synced {
@@ -210,7 +210,7 @@ mod tests {
                     },
                     counts: Counts::default(),
                     problems: 0,
-                    replacing: 0,
+                    waiting: 0,
                     elapsed: Duration::from_millis(2500),
                 },
                 "synced      0123456: nothing to do in 2.5 s\n",

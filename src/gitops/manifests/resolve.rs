@@ -10,6 +10,7 @@ use super::field;
 use super::parse::{Origin, Parsed, Raw, Unreadable};
 use crate::gitops::kinds::{Kinds, Resource};
 use crate::gitops::report::{ObjectKey, Place, Problem};
+use crate::gitops::wave;
 
 /// Where namespaced objects go that name no namespace, as with `kubectl`.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -121,6 +122,12 @@ fn take(raw: Raw, kinds: &Kinds, manifests: &mut Manifests) {
     }
     if let Err(reason) = fold_string_data(&key, &mut value) {
         let at = raw.origin.locate(&field::parse("stringData", &value));
+        manifests.problems.push(problem(at, &key, &reason));
+        manifests.held.insert(key, "its manifest is wrong".into());
+        return;
+    }
+    if let Err(reason) = wave::of(&value) {
+        let at = raw.origin.locate(&field::parse("metadata.annotations", &value));
         manifests.problems.push(problem(at, &key, &reason));
         manifests.held.insert(key, "its manifest is wrong".into());
         return;
