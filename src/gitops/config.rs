@@ -33,6 +33,8 @@ pub struct Config {
     pub interval: Duration,
     /// Cron expressions with seconds (six fields, local time) that say when to sync, instead of `interval` and events.
     pub schedules: Vec<String>,
+    /// Named sources that come first: nothing is synced before all they say is applied and healthy.
+    pub depends_on: Vec<String>,
     /// When syncs are allowed or denied; at all times where there is none.
     pub windows: Vec<Window>,
     /// Whether objects that left the source are deleted.
@@ -63,6 +65,7 @@ impl Config {
             path: None,
             interval: Duration::from_secs(30),
             schedules: Vec::new(),
+            depends_on: Vec::new(),
             windows: Vec::new(),
             prune: true,
             budget: Budget::default(),
@@ -75,6 +78,11 @@ impl Config {
 
     /// What decides which objects it owns, where it has a name.
     pub fn identity(&self) -> Option<String> {
-        self.name.as_ref().map(|name| format!("sources/{name}"))
+        self.name.as_deref().map(identity)
     }
+}
+
+/// What decides which objects the source of that name owns.
+pub(super) fn identity(name: &str) -> String {
+    format!("sources/{name}")
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::applyset::{ApplySet, ID, NAMESPACE, SOURCE, TOOLING};
 use super::budget::Approval;
+use super::config;
 use super::error::Error;
 use super::health::{self, Health};
 use super::inventory::Inventory;
@@ -56,7 +57,10 @@ pub struct Status {
 impl Status {
     /// Whether all that was asked for was done, and nothing is wrong.
     pub fn is_in_sync(&self) -> bool {
-        self.record.failure.is_none() && self.record.problem_count == 0 && self.record.approval.is_none()
+        self.record.failure.is_none()
+            && self.record.waits.is_none()
+            && self.record.problem_count == 0
+            && self.record.approval.is_none()
     }
 }
 
@@ -101,6 +105,18 @@ impl Sources {
         }
         statuses.sort_by(|a, b| (&a.name, &a.parent).cmp(&(&b.name, &b.parent)));
         Ok(statuses)
+    }
+
+    /// What is known of the source with exactly that name, if anything is.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub(super) async fn named(&self, name: &str) -> Result<Option<Status>, Error> {
+        let set = ApplySet::of(&config::identity(name));
+        match self.api.get_opt(&set.name).await.map_err(read)? {
+            Some(parent) => self.status(parent).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Stops the syncs of a source, or lets them go on; returns its name.

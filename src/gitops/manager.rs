@@ -245,6 +245,10 @@ impl Task {
             (Some(reason), _, _) => self.condition("Failed", reason),
             (_, Some(problem), _) => self.condition("Errors", &format!("{} in all: {problem}", record.problem_count)),
             (_, _, Some(approval)) => self.condition("WaitsForApproval", &approval.to_string()),
+            _ if record.waits.is_some() => {
+                let waits = record.waits.clone();
+                self.condition("DependencyNotReady", &waits.unwrap_or_default())
+            }
             _ if record.suspended => self.condition("Suspended", "syncs are suspended"),
             _ if record.closed.is_some() => {
                 let closed = record.closed.as_ref().map(ToString::to_string);
@@ -345,6 +349,7 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     config.path = spec.path.as_ref().map(PathBuf::from);
     config.ignore = spec.ignore.clone().unwrap_or_default();
     config.schedules = spec.schedules.clone().unwrap_or_default();
+    config.depends_on = spec.depends_on.clone().unwrap_or_default();
     config.windows = (spec.windows.iter().flatten().enumerate())
         .map(|(index, window)| {
             let named = |error| Error::Config(format!("spec.windows[{index}].{error}"));

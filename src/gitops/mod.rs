@@ -28,6 +28,7 @@ pub mod manage;
 pub mod manager;
 mod manifests;
 mod once;
+mod order;
 mod pattern;
 mod plan;
 mod predict;

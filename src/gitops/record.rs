@@ -50,6 +50,9 @@ pub struct Record {
     /// Why its sync windows allow no sync now, if they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
+    /// What a source that comes first lacks, if syncs wait for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Why there was no sync at all since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -130,6 +133,7 @@ impl Record {
             || self.approval != approval;
         self.failure = None;
         self.closed = None;
+        self.waits = None;
         if !is_news {
             return;
         }

@@ -18,6 +18,7 @@ use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
+use super::order::Order;
 use super::quiet::{Marks, Quiet};
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
 use super::schedule::{Schedules, jittered};
@@ -60,6 +61,7 @@ pub(super) async fn run(
         source: source.describe(),
     });
     let engine = Engine::new(client.clone(), &source, &config);
+    let order = Order::new(client.clone(), &config.depends_on);
     let drift = Drift::new(client, &engine.set);
     let mut follower = Follower {
         engine,
@@ -67,6 +69,7 @@ pub(super) async fn run(
         reporter,
         schedules,
         windows: config.windows.clone(),
+        order,
         interval: config.interval,
         suspended: config.suspended,
         drift,
@@ -120,6 +123,7 @@ struct Told {
     pending: BTreeMap<ObjectKey, String>,
     suspended: bool,
     closed: Option<String>,
+    obstacle: Option<String>,
     failure: Option<String>,
     fetch_failure: Option<String>,
     revision: Option<String>,
@@ -131,6 +135,7 @@ struct Follower {
     reporter: Arc<dyn Reporter>,
     schedules: Schedules,
     windows: Vec<Window>,
+    order: Order,
     interval: Duration,
     /// Whether its configuration suspends it.
     suspended: bool,
@@ -211,6 +216,9 @@ impl Follower {
         let started = Instant::now();
         let mut inventory = self.engine.inventory().await?;
         if self.is_suspended(&mut inventory).await? || self.is_closed(&mut inventory).await? {
+            return Ok(());
+        }
+        if self.waits_for_others(&mut inventory).await? {
             return Ok(());
         }
         if self.asks_the_remote_first(&inventory) {
@@ -303,6 +311,25 @@ impl Follower {
         let until = closed.until.and_then(|until| Duration::try_from(until - now).ok());
         self.retry = Some(Instant::now() + until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
         self.engine.note_closed(inventory, closed).await?;
+        Ok(true)
+    }
+
+    /// Whether a source that comes first is not done yet; tells of it, and looks again soon.
+    async fn waits_for_others(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
+        let obstacle = self.order.obstacle().await?;
+        if self.told.obstacle != obstacle {
+            let text = match &obstacle {
+                Some(reason) => format!("not synced yet: {reason}"),
+                None => "the sources that come first are done".to_owned(),
+            };
+            self.reporter.report(Report::Notice { text });
+            self.told.obstacle.clone_from(&obstacle);
+        }
+        let Some(reason) = obstacle else {
+            return Ok(false);
+        };
+        self.retry = Some(Instant::now() + PENDING);
+        self.engine.note_waits(inventory, &reason).await?;
         Ok(true)
     }
 

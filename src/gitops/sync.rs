@@ -252,6 +252,16 @@ impl Engine {
         self.note(inventory, &record).await
     }
 
+    /// Records what it waits for, which also answers whoever asked for a sync.
+    pub async fn note_waits(&self, inventory: &mut Inventory, reason: &str) -> Result<(), Error> {
+        let record = Record {
+            waits: Some(reason.to_owned()),
+            answered: inventory.controls.requested.clone(),
+            ..self.record(inventory)
+        };
+        self.note(inventory, &record).await
+    }
+
     /// Records something of the source that is no news of its members.
     async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
         let members = inventory.members.clone();

@@ -83,6 +83,10 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub schedules: Option<Vec<String>>,
+    /// Names of sources that come first: nothing is synced before all they say is applied and healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub depends_on: Option<Vec<String>>,
     /// Times in which syncs are allowed or denied. At all times if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<WindowSpec>")]

@@ -11,7 +11,7 @@ use reconcile::gitops::{Report, Reporter};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::harness::{World, config_map, eventually};
+use super::harness::{World, config_map, eventually, pod};
 
 fn manage(world: &World, taken: &[&str]) -> DropGuard {
     let stop = CancellationToken::new();
@@ -138,4 +138,42 @@ async fn a_spec_can_suspend() {
     world.merge("Source", "one", json!({"spec": {"suspend": false}})).await;
     told(&world, "one", "Synced").await;
     assert_eq!(world.names("ConfigMap").await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_source_waits_for_those_it_depends_on() {
+    let world = World::new().await;
+    let _manager = manage(&world, &[]);
+    let (base, app) = (folder(&world, "base", "a"), folder(&world, "app", "b"));
+    std::fs::write(base.join("db.yaml"), pod("db", "hello")).expect("a manifest");
+    world.create(source("app", &app, json!({"dependsOn": ["base"]}))).await;
+    let waits = told(&world, "app", "DependencyNotReady").await;
+    let message = waits["status"]["conditions"][0]["message"].as_str().expect("a message");
+    assert_eq!(message, "the source base comes first: it was not synced yet");
+    world.create(source("base", &base, json!({}))).await;
+    told(&world, "base", "Synced").await;
+    let asked = Sources::new(world.client.clone())
+        .sync(Some("app"), std::time::Duration::from_secs(20))
+        .await
+        .expect("answered");
+    assert!(!asked.is_in_sync(), "{:?}", asked.record);
+    assert_eq!(world.names("ConfigMap").await, ["a"], "the pod is not ready yet");
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    world.merge_status("db", ready).await;
+    told(&world, "app", "Synced").await;
+    assert_eq!(world.names("ConfigMap").await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_source_cannot_depend_on_itself() {
+    let world = World::new().await;
+    let own = folder(&world, "own", "a");
+    let refused = world
+        .try_create(source("own", &own, json!({"dependsOn": ["own"]})))
+        .await
+        .expect_err("refused");
+    assert!(
+        refused.contains("spec.dependsOn[0]") && refused.contains("cannot come before itself"),
+        "{refused}"
+    );
 }

@@ -74,6 +74,8 @@ fn state(status: &Status) -> (Ink, String) {
         (Ink::Changed, "suspended".to_owned())
     } else if record.closed.is_some() {
         (Ink::Changed, "outside window".to_owned())
+    } else if record.waits.is_some() {
+        (Ink::Changed, "waits".to_owned())
     } else if record.failure.is_some() {
         (Ink::Error, "failing".to_owned())
     } else if record.problem_count > 0 {
@@ -103,6 +105,12 @@ fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
             .problems
             .iter()
             .map(|problem| (Ink::Error, "error", problem.to_string())),
+    );
+    details.extend(
+        record
+            .waits
+            .iter()
+            .map(|reason| (Ink::Changed, "waiting", reason.clone())),
     );
     details.extend(
         record

@@ -51,6 +51,14 @@ impl Strategy for Sources {
                 }
             }
         }
+        for (index, name) in source.spec.depends_on.iter().flatten().enumerate() {
+            let path = spec.child("dependsOn").index(index);
+            if Some(name) == source.metadata.name.as_ref() {
+                errors.push(FieldError::invalid(&path, name, "a source cannot come before itself"));
+            } else if name.is_empty() {
+                errors.push(FieldError::required(&path, ""));
+            }
+        }
         if let Some(text) = &source.spec.interval {
             if let Err(why) = duration(text) {
                 errors.push(FieldError::invalid(&spec.child("interval"), text, &why));
