@@ -1,6 +1,7 @@
 //! Carries a plan out: stage by stage, objects of a stage side by side, deletes last. Decides only what to try again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -146,10 +147,11 @@ impl Applier<'_> {
             return Ok(Some(problem.reason.clone()));
         }
         let written = applied.written.iter().find(|(key, _)| *key == step.key);
-        let mut known = written.map(|(_, value)| value.clone()).or_else(|| step.live.clone());
+        let written = written.map(|(_, value)| Arc::new(value.clone()));
+        let mut known = written.or_else(|| step.live.clone());
         let mut looked = false;
         loop {
-            let lacks = match known.as_ref().map(health::of) {
+            let lacks = match known.as_deref().map(health::of) {
                 Some(Health::Healthy) => return Ok(None),
                 Some(Health::Failed(reason)) => return Ok(Some(reason)),
                 Some(Health::Progressing(lacks)) => lacks,
@@ -164,7 +166,8 @@ impl Applier<'_> {
             looked = true;
             let namespace = step.key.namespace.as_deref();
             let found = self.requests.get(&step.resource, namespace, &step.key.name).await;
-            known = found.map_err(|error| Error::api(format!("reading {}", step.key), error))?;
+            let found = found.map_err(|error| Error::api(format!("reading {}", step.key), error))?;
+            known = found.map(Arc::new);
         }
     }
 

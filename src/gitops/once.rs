@@ -50,9 +50,9 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
 
 fn entry(step: &Step) -> PlanEntry {
     let lines = match step.action {
-        Action::Delete | Action::Blocked => diff(step.live.as_ref(), None, None),
+        Action::Delete | Action::Blocked => diff(step.live.as_deref(), None, None),
         Action::Create | Action::Update | Action::Replace => {
-            diff(step.live.as_ref(), step.predicted.as_ref(), step.manifest.as_ref())
+            diff(step.live.as_deref(), step.predicted.as_ref(), step.manifest.as_ref())
         }
         Action::Keep | Action::Unchanged => Vec::new(),
     };

@@ -1,6 +1,7 @@
 //! Decides what to do with every object. Pure: all it knows comes in as arguments.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct Owned {
     /// As the API server has it.
-    pub value: Value,
+    pub value: Arc<Value>,
     /// How its kind is served.
     pub resource: Resource,
 }
@@ -65,7 +66,7 @@ pub struct World<'a> {
     /// Live objects that carry our label.
     pub owned: &'a BTreeMap<ObjectKey, Owned>,
     /// Live objects of intended keys, owned or not.
-    pub live: &'a BTreeMap<ObjectKey, Value>,
+    pub live: &'a BTreeMap<ObjectKey, Arc<Value>>,
     /// What applying each intended object would do.
     pub predictions: &'a BTreeMap<ObjectKey, Prediction>,
     /// Objects that were as intended with this very manifest before: what differs now is drift.
@@ -98,7 +99,7 @@ pub struct Step {
     /// What to apply: the intended object with our label.
     pub manifest: Option<Value>,
     /// What there is.
-    pub live: Option<Value>,
+    pub live: Option<Arc<Value>>,
     /// What there will be, if the API server could say.
     pub predicted: Option<Value>,
     /// Why, where it is not obvious.
@@ -259,7 +260,7 @@ fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
                 resource: owned.resource.clone(),
                 place: world.members.file(key).map(Place::file),
                 manifest: None,
-                live: Some(owned.value.clone()),
+                live: Some(Arc::clone(&owned.value)),
                 predicted: None,
                 reasons: keep.into_iter().collect(),
                 cause: Cause::Source,

@@ -1,6 +1,7 @@
 //! Asks the API server what applying a manifest would give (`dryRun=All`). Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kube::core::Status;
 use serde_json::{Value, json};
@@ -69,12 +70,12 @@ pub struct Upcoming {
 
 impl Upcoming {
     /// Before anything was predicted.
-    pub fn of(manifests: &Manifests, live: &BTreeMap<ObjectKey, Value>) -> Self {
+    pub fn of(manifests: &Manifests, live: &BTreeMap<ObjectKey, Arc<Value>>) -> Self {
         let namespaces = manifests
             .objects
             .keys()
             .filter(|key| key.kind == "Namespace" && key.group.is_empty())
-            .filter(|key| live.get(key).is_none_or(is_going))
+            .filter(|key| live.get(key).is_none_or(|live| is_going(live)))
             .map(|key| key.name.clone());
         Self {
             namespaces: namespaces.collect(),

@@ -3,6 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -67,7 +68,7 @@ pub(super) struct Prepared {
 #[derive(Default)]
 struct Look {
     owned: BTreeMap<ObjectKey, Owned>,
-    live: BTreeMap<ObjectKey, Value>,
+    live: BTreeMap<ObjectKey, Arc<Value>>,
 }
 
 impl Engine {
@@ -313,7 +314,8 @@ impl Engine {
             };
             for value in members {
                 let key = resource.key_of(&value);
-                look.live.insert(key.clone(), value.clone());
+                let value = Arc::new(value);
+                look.live.insert(key.clone(), Arc::clone(&value));
                 let resource = resource.clone();
                 look.owned.insert(key, Owned { value, resource });
             }
@@ -340,8 +342,11 @@ impl Engine {
             .boxed()
         });
         let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect()).try_collect().await?;
-        look.live
-            .extend(found.into_iter().filter_map(|(key, object)| Some((key, object?))));
+        look.live.extend(
+            found
+                .into_iter()
+                .filter_map(|(key, object)| Some((key, Arc::new(object?)))),
+        );
         Ok(look)
     }
 
@@ -349,7 +354,7 @@ impl Engine {
     async fn predict(
         &self,
         manifests: &Manifests,
-        live: &BTreeMap<ObjectKey, Value>,
+        live: &BTreeMap<ObjectKey, Arc<Value>>,
     ) -> Result<(BTreeMap<ObjectKey, Prediction>, Upcoming), Error> {
         let mut upcoming = Upcoming::of(manifests, live);
         let mut predictions = BTreeMap::new();
@@ -372,7 +377,7 @@ impl Engine {
                     let known = live.filter(|_| stays).map(|live| (hash(&manifest), fingerprint(live)));
                     let prediction = match known.is_some() && self.settled.get(&intended.key).copied() == known {
                         true => Prediction::Same,
-                        false => predictor.predict(intended, &manifest, live).await?,
+                        false => predictor.predict(intended, &manifest, live.map(AsRef::as_ref)).await?,
                     };
                     Ok((intended.key.clone(), prediction))
                 }
@@ -405,7 +410,7 @@ impl Engine {
             // The second half of a replacement that an earlier round began.
             let begun = match step.action {
                 Action::Create => true,
-                Action::Replace => step.live.as_ref().is_some_and(is_going),
+                Action::Replace => step.live.as_deref().is_some_and(is_going),
                 _ => false,
             };
             if let Some((cause, reasons)) = self.replacing.get(&step.key).filter(|_| begun) {

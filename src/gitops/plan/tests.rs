@@ -72,14 +72,15 @@ impl Fixture {
                     .find("v1", value["kind"].as_str().expect("a kind"))
                     .expect("served")
                     .clone();
-                (key(&value), Owned { value, resource })
+                let (key, value) = (key(&value), Arc::new(value));
+                (key, Owned { value, resource })
             })
             .collect();
-        let mut live: BTreeMap<ObjectKey, Value> = owned
+        let mut live: BTreeMap<ObjectKey, Arc<Value>> = owned
             .iter()
             .map(|(key, owned)| (key.clone(), owned.value.clone()))
             .collect();
-        live.extend(self.unowned.into_iter().map(|value| (key(&value), value)));
+        live.extend(self.unowned.into_iter().map(|value| (key(&value), Arc::new(value))));
         let predictions = manifests
             .objects
             .keys()
