@@ -15,6 +15,7 @@ mod access;
 mod apply;
 mod applyset;
 mod budget;
+mod ceded;
 mod config;
 mod diff;
 mod drift;

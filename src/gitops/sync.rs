@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::apply::{Applied, Applier, Patience};
 use super::applyset::{ApplySet, MemberKind, Members, PART_OF};
 use super::budget::Budget;
+use super::ceded;
 use super::config::Config;
 use super::diff::without_noise;
 use super::error::Error;
@@ -110,11 +111,16 @@ impl Engine {
         let asked = parsed.api_versions().into_iter().chain(known).chain(["v1"]);
         let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
         let kinds = Kinds::discover(&self.client, &asked).await?;
-        let manifests = manifests::resolve(parsed, &kinds);
+        let mut manifests = manifests::resolve(parsed, &kinds);
 
         let mut unseen = BTreeSet::new();
         let watched = kinds_of_interest(&manifests, &inventory.members, &kinds, &mut unseen, &mut notices);
         let look = self.look(&manifests, &watched, &mut unseen, &mut notices).await?;
+        for (key, live) in look.live.iter().filter(|(_, live)| !is_going(live)) {
+            if let Some(intended) = manifests.objects.get_mut(key) {
+                ceded::as_they_live(&mut intended.value, live);
+            }
+        }
         if manifests.is_empty() && manifests.unreadable.is_empty() {
             notices.push("the source holds no object at all".into());
         }

@@ -1,5 +1,6 @@
 //! Sources, plans and their outcome: real git and real files, against an API server in this process.
 
+mod ceded;
 mod fault_table;
 mod flags;
 mod follow;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::field;
 use super::parse::{Origin, Parsed, Raw, Unreadable};
+use crate::gitops::ceded;
 use crate::gitops::kinds::{Kinds, Resource};
 use crate::gitops::report::{ObjectKey, Place, Problem};
 use crate::gitops::wave;
@@ -126,7 +127,7 @@ fn take(raw: Raw, kinds: &Kinds, manifests: &mut Manifests) {
         manifests.held.insert(key, "its manifest is wrong".into());
         return;
     }
-    if let Err(reason) = wave::of(&value) {
+    if let Err(reason) = wave::of(&value).and(ceded::fields(&value)) {
         let at = raw.origin.locate(&field::parse("metadata.annotations", &value));
         manifests.problems.push(problem(at, &key, &reason));
         manifests.held.insert(key, "its manifest is wrong".into());

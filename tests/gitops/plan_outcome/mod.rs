@@ -27,7 +27,7 @@ use super::state::{Kept, State, contains, essence, is_by_the_server, is_going, i
 use crate::support::etcd;
 
 /// Pairs of a run where nothing else is asked for, on both stores together.
-const PAIRS: u64 = 300;
+const PAIRS: u64 = 1000;
 /// Pairs that follow one another, each beginning with the cluster that the one before left.
 const CHAIN: u64 = 5;
 
