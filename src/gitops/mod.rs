@@ -22,6 +22,7 @@ mod drift;
 mod error;
 mod fail_point;
 mod fieldset;
+mod fight;
 mod health;
 mod inventory;
 mod kinds;

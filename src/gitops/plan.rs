@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -71,6 +72,8 @@ pub struct World<'a> {
     pub predictions: &'a BTreeMap<ObjectKey, Prediction>,
     /// Objects that were as intended with this very manifest before: what differs now is drift.
     pub settled: &'a dyn Fn(&Intended) -> bool,
+    /// For how long an object is left as others have it, because they change it as often as it is repaired.
+    pub paused: &'a dyn Fn(&ObjectKey) -> Option<Duration>,
     /// Where members came from.
     pub members: &'a Members,
     /// Namespaces that hold objects of others, each with one of them.
@@ -228,6 +231,18 @@ fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem
             manager: live.and_then(|live| fieldset::other_managers(live).into_iter().next()),
         },
         false => Cause::Source,
+    };
+    let pause = (world.paused)(&intended.key).filter(|_| matches!(cause, Cause::Drift { .. }));
+    let action = match (&cause, pause) {
+        (Cause::Drift { manager }, Some(pause)) => {
+            let manager = manager.as_deref().unwrap_or("somebody");
+            let seconds = pause.as_secs();
+            reasons.push(format!(
+                "{manager} changes it as often as it is repaired; left so for {seconds} s"
+            ));
+            Action::Keep
+        }
+        _ => action,
     };
     Some(Step {
         action,

@@ -256,6 +256,9 @@ impl Follower {
         if !applied.pending.is_empty() {
             self.retry_at(Instant::now() + PENDING);
         }
+        if let Some(next) = self.engine.next_repair() {
+            self.retry_at(next);
+        }
         if let Some(settled) = self.settling() {
             self.retry_at(settled);
         }

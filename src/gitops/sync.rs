@@ -10,6 +10,7 @@ use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream}
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::apply::{Applied, Applier, Patience};
 use super::applyset::{ApplySet, MemberKind, Members, PART_OF};
@@ -19,11 +20,12 @@ use super::config::Config;
 use super::diff::without_noise;
 use super::error::Error;
 use super::fail_point;
+use super::fight::Fights;
 use super::health::is_going;
 use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Intended, Manifests};
-use super::plan::{self, Owned, Plan, Stage, World, labelled};
+use super::plan::{self, Owned, Plan, Stage, Step, World, labelled};
 use super::predict::{Prediction, Predictor, Upcoming};
 use super::record::{Closed, Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
@@ -47,6 +49,7 @@ pub(super) struct Engine {
     settled: HashMap<ObjectKey, (u64, u64)>,
     /// Objects that were told to go so that they can be made again, with the cause and the reasons.
     replacing: HashMap<ObjectKey, (Cause, Vec<String>)>,
+    fights: Fights,
 }
 
 /// A plan and all that belongs to it.
@@ -83,6 +86,7 @@ impl Engine {
             budget: config.budget,
             settled: HashMap::new(),
             replacing: HashMap::new(),
+            fights: Fights::default(),
         }
     }
 
@@ -126,6 +130,7 @@ impl Engine {
         }
         let (predictions, upcoming) = self.predict(&manifests, &look.live).await?;
         let occupied = self.occupied(&manifests, &look.owned).await?;
+        let now = Instant::now();
         let no_prune = no_prune(self.prune, complete, defer_prune);
         let mut plan = plan::plan(&World {
             manifests: &manifests,
@@ -134,6 +139,7 @@ impl Engine {
             live: &look.live,
             predictions: &predictions,
             settled: &|intended| self.is_settled(intended),
+            paused: &|key| self.fights.pause(key, now),
             members: &inventory.members,
             occupied: &occupied,
             no_prune,
@@ -194,8 +200,20 @@ impl Engine {
                 self.settled.insert(key.clone(), (manifest, fingerprint(value)));
             }
         }
+        let now = Instant::now();
+        let is_drift = |step: &&Step| matches!(step.cause, Cause::Drift { .. });
+        for step in prepared.plan.steps.iter().filter(is_drift) {
+            if applied.written.iter().any(|(key, _)| *key == step.key) {
+                self.fights.note(&step.key, now);
+            }
+        }
         self.replacing.retain(|key, _| applied.pending.contains_key(key));
         Ok(applied)
+    }
+
+    /// When an object may be repaired again that was not for a while.
+    pub fn next_repair(&self) -> Option<Instant> {
+        self.fights.next(Instant::now())
     }
 
     /// Records what a plan that was carried out came to, and returns all that was wrong. `answers`: whether that is the

@@ -240,3 +240,40 @@ async fn a_source_that_goes_and_comes_back_deletes_nothing() {
     .await;
     following.stop().await;
 }
+
+#[tokio::test]
+async fn a_fight_over_an_object_is_broken_off_for_a_while() {
+    let world = World::new().await;
+    world.write("a.yaml", &config_map("a", "1"));
+    world.write("b.yaml", &config_map("b", "1"));
+    let following = world.follow();
+    following.said("synced").await;
+    let value = async |name: &str| world.get("ConfigMap", name).await.expect("it is there")["data"]["key"].clone();
+    let repaired = async |name: &'static str| {
+        eventually(format!("{name} is repaired"), async || match value(name).await {
+            value if value == "1" => Ok(()),
+            value => Err(format!("{value}\n{}", following.text())),
+        })
+        .await;
+    };
+    for round in 0..6 {
+        let other = format!("other-{round}");
+        world.merge("ConfigMap", "a", json!({"data": {"key": other}})).await;
+        repaired("a").await;
+    }
+    world.merge("ConfigMap", "a", json!({"data": {"key": "theirs"}})).await;
+    following
+        .said("changes it as often as it is repaired; left so for 10 s")
+        .await;
+    // Others are repaired meanwhile, and the source itself still has its say.
+    world.merge("ConfigMap", "b", json!({"data": {"key": "other"}})).await;
+    repaired("b").await;
+    assert_eq!(value("a").await, "theirs");
+    world.write("a.yaml", &config_map("a", "2"));
+    eventually("the source's new value", async || match value("a").await {
+        value if value == "2" => Ok(()),
+        value => Err(format!("{value}\n{}", following.text())),
+    })
+    .await;
+    following.stop().await;
+}

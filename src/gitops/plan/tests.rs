@@ -96,6 +96,7 @@ impl Fixture {
             live: &live,
             predictions: &predictions,
             settled: &|intended| intended.key.name == "drifted",
+            paused: &|_| None,
             members: &members,
             occupied: &self.occupied,
             no_prune: self.no_prune,
