@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` shows it working, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build setup tools images test lint bench image clean-docker
+.PHONY: help run build setup tools images test lint bench soak image clean-docker
 
 SOURCE ?= example-repo
 ARGS ?=
@@ -37,8 +37,12 @@ lint: setup ## Formatting and clippy, warnings as errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-bench: setup images ## Benchmarks against `docker run` in the same run, as a table
+bench: setup images ## Benchmarks beside a peer or floor in the same run, as a table; then `make soak`, unless ARGS choose some
 	cargo bench --locked --bench pipeline -- $(ARGS)
+	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory soak
+
+soak: images ## 10,000 random pairs of a repository and a cluster, and 1,000 kills (about half an hour)
+	RECONCILE_PLAN_PAIRS=10000 RECONCILE_KILLS=1000 RECONCILE_TEST_LIMIT=90m scripts/test --profile soak plan_outcome kills
 
 image: build ## The container image, as reconcile:latest
 	@scripts/container-image reconcile:latest "$$(scripts/binary release)"

@@ -15,11 +15,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::harness::{config_map, pod};
+use crate::support::etcd;
 use crate::support::git::Repository;
 use crate::support::process::{self, Process};
 use crate::support::tools;
 
-/// Kills of a run where nothing else is asked for.
+/// Kills of a run where nothing else is asked for, on both stores together.
 const KILLS: usize = 50;
 /// How many points a sync passes at most: a kill comes at one of that many.
 const POINTS: usize = 40;
@@ -78,10 +79,19 @@ impl Content {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_every_point_of_a_sync() {
-    let kills = std::env::var("RECONCILE_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
+async fn on_the_embedded_store() {
+    at_every_point_of_a_sync(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_etcd() {
+    at_every_point_of_a_sync(Some(etcd::Etcd::start())).await;
+}
+
+async fn at_every_point_of_a_sync(etcd: Option<etcd::Etcd>) {
+    let kills = std::env::var("RECONCILE_KILLS").map_or(KILLS, |text| text.parse().expect("a number")) / 2;
     let root = tempfile::tempdir().expect("a directory");
-    let (server, kubeconfig) = serve(root.path());
+    let (server, kubeconfig) = serve(root.path(), etcd.as_ref());
     let client = client(&kubeconfig).await;
     let repository = Repository::init(&root.path().join("source"));
     std::fs::write(repository.path.join("anchor.yaml"), config_map("anchor", "1")).expect("written");
@@ -138,7 +148,7 @@ async fn at_every_point_of_a_sync() {
 }
 
 /// An API server in a process of its own, and its kubeconfig.
-fn serve(root: &Path) -> (Process, std::path::PathBuf) {
+fn serve(root: &Path, etcd: Option<&etcd::Etcd>) -> (Process, std::path::PathBuf) {
     let data = root.join("server");
     let mut command = tools::reconcile();
     command
@@ -146,6 +156,9 @@ fn serve(root: &Path) -> (Process, std::path::PathBuf) {
         .arg("--data-dir")
         .arg(&data)
         .args(["--listen", "127.0.0.1:0"]);
+    if let Some(etcd) = etcd {
+        command.args(["--etcd", &etcd.url()]);
+    }
     let mut server = Process::start(&mut command);
     server.line_with("export KUBECONFIG=", PATIENCE);
     (server, data.join("kubeconfig"))
