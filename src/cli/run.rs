@@ -84,6 +84,8 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         schedules: args.schedule.clone(),
         prune: !args.no_prune,
         budget: args.prune_budget,
+        rollback: args.rollback,
+        health_timeout: args.health_timeout,
         ..gitops::Config::new(&args.source, data.path().to_owned())
     }])
 }

@@ -244,6 +244,10 @@ impl Task {
             (Some(reason), _, _) => self.condition("Failed", reason),
             (_, Some(problem), _) => self.condition("Errors", &format!("{} in all: {problem}", record.problem_count)),
             (_, _, Some(approval)) => self.condition("WaitsForApproval", &approval.to_string()),
+            _ if record.quarantine.is_some() => {
+                let quarantine = record.quarantine.as_ref().map(ToString::to_string);
+                self.condition("RolledBack", &format!("rolled back {}", quarantine.unwrap_or_default()))
+            }
             _ if record.suspended => self.condition("Suspended", "syncs are suspended"),
             _ if record.revision.is_none() => Condition {
                 status: "Unknown".into(),
@@ -341,6 +345,11 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     config.ignore = spec.ignore.clone().unwrap_or_default();
     config.schedules = spec.schedules.clone().unwrap_or_default();
     config.prune = spec.prune.unwrap_or(true);
+    config.rollback = spec.rollback.unwrap_or(false);
+    if let Some(text) = &spec.health_timeout {
+        let said = duration(text).map_err(|error| Error::Config(format!("spec.healthTimeout: {text:?}: {error}")))?;
+        config.health_timeout = said;
+    }
     config.suspended = spec.suspend.unwrap_or(false);
     if let Some(text) = &spec.prune_budget {
         config.budget = text

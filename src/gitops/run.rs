@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
+use super::rollback::{Rollback, Tools};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
@@ -60,11 +62,12 @@ pub(super) async fn run(
         source: source.describe(),
     });
     let engine = Engine::new(client.clone(), &source, &config);
-    let drift = Drift::new(client, &engine.set);
+    let drift = Drift::new(client, &engine.set, config.rollback);
     let mut follower = Follower {
         engine,
         source,
         reporter,
+        rollback: Rollback::new(&config),
         schedules,
         interval: config.interval,
         suspended: config.suspended,
@@ -73,6 +76,7 @@ pub(super) async fn run(
         fetch: None,
         fetch_again: false,
         asked: None,
+        pin_waits: false,
         news: news(&config)?,
         last: None,
         read_again: true,
@@ -126,6 +130,7 @@ struct Follower {
     engine: Engine,
     source: Source,
     reporter: Arc<dyn Reporter>,
+    rollback: Rollback,
     schedules: Schedules,
     interval: Duration,
     /// Whether its configuration suspends it.
@@ -138,6 +143,8 @@ struct Follower {
     fetch_again: bool,
     /// The request for a sync that the remote was last asked for.
     asked: Option<String>,
+    /// Whether somebody wants to go back, for which the remote need not answer.
+    pin_waits: bool,
     /// Told by webhooks.
     news: Option<Arc<Notify>>,
     /// What was last read.
@@ -208,14 +215,20 @@ impl Follower {
         if self.is_suspended(&mut inventory).await? || self.asks_the_remote_first(&inventory) {
             return Ok(());
         }
-        let Some(snapshot) = self.read().await? else {
+        let Some(head) = self.read().await? else {
             return Ok(());
         };
+        let reporter = Arc::clone(&self.reporter);
+        let tools = Tools {
+            engine: &self.engine,
+            source: &self.source,
+            reporter: reporter.as_ref(),
+        };
+        let snapshot = self.rollback.choose(tools, &mut inventory, head).await?;
         let defer = self.settling().map(|_| SETTLING.to_owned());
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
-        let reporter = Arc::clone(&self.reporter);
         let applied = self
             .engine
             .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())
@@ -235,7 +248,15 @@ impl Follower {
         // A fetch under way may bring what a request is about.
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
-        self.summarize(prepared, applied, problems, started);
+        self.summarize(&prepared, applied, problems.clone(), started);
+        let tools = Tools {
+            engine: &self.engine,
+            source: &self.source,
+            reporter: reporter.as_ref(),
+        };
+        if let Some(then) = self.rollback.look(tools, &mut prepared, &problems).await? {
+            self.retry_at(instant(then));
+        }
         Ok(())
     }
 
@@ -270,6 +291,7 @@ impl Follower {
             return false;
         }
         self.asked.clone_from(requested);
+        self.pin_waits = inventory.controls.pinned.is_some();
         self.fetch_again = self.fetch.is_some();
         self.start_fetch();
         true
@@ -330,7 +352,7 @@ impl Follower {
         self.told.problems.extend(prepared.problems.iter().cloned());
     }
 
-    fn summarize(&mut self, prepared: Prepared, applied: Applied, problems: BTreeSet<Problem>, started: Instant) {
+    fn summarize(&mut self, prepared: &Prepared, applied: Applied, problems: BTreeSet<Problem>, started: Instant) {
         for problem in problems.difference(&self.told.problems) {
             self.reporter.report(Report::Problem(problem.clone()));
         }
@@ -351,7 +373,7 @@ impl Follower {
         self.told.failure = None;
         if news {
             self.reporter.report(Report::Synced {
-                revision: prepared.revision,
+                revision: prepared.revision.clone(),
                 counts: applied.counts,
                 problems: problems.len(),
                 replacing: applied.pending.len(),
@@ -367,7 +389,7 @@ impl Follower {
         let reason = error.to_string();
         self.retry = None;
         let after = self.back_off();
-        self.record_failure(&reason).await;
+        self.record_failure(&reason, true).await;
         if self.told.failure.as_ref() == Some(&reason) {
             tracing::debug!(%reason, ?after, "still failing");
         } else {
@@ -388,7 +410,7 @@ impl Follower {
         let after = self.fetch_backoff;
         self.fetch_backoff = (after * 2).min(BACKOFF.1);
         self.fetch_retry = Some(Instant::now() + after);
-        self.record_failure(&reason).await;
+        self.record_failure(&reason, !self.pin_waits).await;
         if self.told.fetch_failure.as_ref() != Some(&reason) {
             self.reporter.report(Report::Retrying {
                 reason: reason.clone(),
@@ -398,9 +420,9 @@ impl Follower {
         }
     }
 
-    async fn record_failure(&self, reason: &str) {
+    async fn record_failure(&self, reason: &str, answers: bool) {
         // The API server may be what failed.
-        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason)).await {
+        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason, answers)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
             Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),
@@ -511,13 +533,19 @@ impl Follower {
                 Wake::Fetched(Ok(())) => {
                     self.fetch_backoff = BACKOFF.0;
                     self.told.fetch_failure = None;
+                    self.pin_waits = false;
                     if std::mem::take(&mut self.fetch_again) {
                         self.start_fetch();
                     }
                     self.read_again = true;
                     return;
                 }
-                Wake::Fetched(Err(error)) => self.fetch_failed(&error).await,
+                Wake::Fetched(Err(error)) => {
+                    self.fetch_failed(&error).await;
+                    if std::mem::take(&mut self.pin_waits) {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -531,6 +559,12 @@ enum Wake {
     RetryFetch,
     Poll,
     Fetched(Result<(), Error>),
+}
+
+/// That time of the clock, or now if it is over.
+fn instant(time: Timestamp) -> Instant {
+    let left = time.duration_since(Timestamp::now());
+    Instant::now() + Duration::try_from(left).unwrap_or_default()
 }
 
 async fn changed(watch: Option<&Watch>) {

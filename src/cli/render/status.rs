@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{COLUMN, Ink, Style, count, printable};
 use crate::gitops::manage::Status;
-use crate::gitops::record::Past;
+use crate::gitops::record::{Healthy, Past, Quarantine, Record};
 
 /// The sources, a line each; then what is wrong, a line each.
 pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
@@ -34,7 +34,7 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
     }));
     let mut text = table(&rows, style);
     for status in all {
-        for (ink, label, detail) in details(status) {
+        for (ink, label, detail) in details(status, now) {
             let label = style.paint(ink, &format!("{label:<COLUMN$}"));
             let name = if all.len() > 1 {
                 format!("{}: ", status.name)
@@ -49,7 +49,7 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
 
 /// The revisions that were applied, a line each.
 pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
-    let header = ["APPLIED", "CHANGES", "ERRORS", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
+    let header = ["APPLIED", "CHANGES", "ERRORS", "STATE", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
     let mut rows = vec![header];
     rows.extend(past.iter().map(|past| {
         let errors = if past.problem_count == 0 {
@@ -61,10 +61,20 @@ pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
             (Ink::Plain, ago(past.at, now)),
             (Ink::Plain, past.counts.changes().to_string()),
             (errors, past.problem_count.to_string()),
+            seen(past),
             (Ink::Plain, past.revision.to_string()),
         ]
     }));
     table(&rows, style)
+}
+
+/// What became of a revision, where its health was looked at or it was gone back from.
+fn seen(past: &Past) -> (Ink, String) {
+    match (&past.quarantined, past.healthy_at) {
+        (Some(_), _) => (Ink::Changed, "quarantined".to_owned()),
+        (None, Some(_)) => (Ink::Added, "healthy".to_owned()),
+        (None, None) => (Ink::Plain, "-".to_owned()),
+    }
 }
 
 fn state(status: &Status) -> (Ink, String) {
@@ -78,6 +88,13 @@ fn state(status: &Status) -> (Ink, String) {
         (Ink::Error, count(record.problem_count, "error"))
     } else if record.approval.is_some() {
         (Ink::Changed, "waits for approval".to_owned())
+    } else if let Some(quarantine) = &record.quarantine {
+        let state = if quarantine.pinned.is_some() {
+            "pinned"
+        } else {
+            "rolled back"
+        };
+        (Ink::Changed, state.to_owned())
     } else if failed > 0 {
         (Ink::Error, format!("{failed} failed"))
     } else if status.healthy < status.objects {
@@ -87,7 +104,47 @@ fn state(status: &Status) -> (Ink, String) {
     }
 }
 
-fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
+/// What is not applied and why, and what was healthy last.
+fn rolled_back(record: &Record, now: Timestamp) -> Vec<(Ink, &'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(quarantine) = &record.quarantine {
+        let Quarantine {
+            revision,
+            reason,
+            at,
+            instead,
+            pinned,
+        } = quarantine;
+        if let Some(pinned) = pinned {
+            let what = match instead.id.starts_with(pinned.as_str()) {
+                true => instead.short().to_owned(),
+                false => format!("{pinned}, which is {}", instead.short()),
+            };
+            let text = format!("to {what}, until a newer commit or `reconcile resume`");
+            lines.push((Ink::Changed, "pinned", text));
+        }
+        lines.push((
+            Ink::Changed,
+            "quarantined",
+            format!("{revision} ({}): {reason}", ago(*at, now)),
+        ));
+    }
+    lines.extend(
+        record
+            .stays
+            .iter()
+            .map(|stays| (Ink::Changed, "note", stays.reason.clone())),
+    );
+    let healthy = record.healthy.iter();
+    let healthy = healthy.filter(|healthy| Some(&healthy.revision) != record.revision.as_ref());
+    lines.extend(healthy.map(|Healthy { revision, at }| {
+        let text = format!("{revision}, the last to be so ({})", ago(*at, now));
+        (Ink::Added, "healthy", text)
+    }));
+    lines
+}
+
+fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> {
     let record = &status.record;
     let mut details = Vec::new();
     details.extend(
@@ -108,6 +165,7 @@ fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
             .iter()
             .map(|approval| (Ink::Changed, "approval", approval.to_string())),
     );
+    details.extend(rolled_back(record, now));
     details.extend(status.unhealthy.iter().map(|one| match one.failed {
         true => (Ink::Error, "failed", format!("{}: {}", one.object, one.reason)),
         false => (Ink::Changed, "waiting", format!("{}: {}", one.object, one.reason)),
