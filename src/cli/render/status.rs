@@ -209,3 +209,96 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
     };
     format!("{text} ago")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gitops::report::{Commit, Counts, Revision};
+
+    fn commit(id: &str, subject: &str) -> Commit {
+        Commit {
+            id: id.repeat(40),
+            reference: Some("main".into()),
+            subject: subject.into(),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn rolled_back(pinned: Option<&str>) -> Status {
+        let good = Revision::Commit(commit("a", "good"));
+        Status {
+            name: "apps".into(),
+            suspended: false,
+            requested: false,
+            objects: 2,
+            healthy: 2,
+            unhealthy: Vec::new(),
+            parent: String::new(),
+            record: Record {
+                revision: Some(good.clone()),
+                synced_at: Some(at(50)),
+                healthy: Some(Healthy {
+                    revision: good,
+                    at: at(10),
+                }),
+                quarantine: Some(Quarantine {
+                    revision: Revision::Commit(commit("b", "bad")),
+                    reason: "Pod default/web: Failed".into(),
+                    at: at(40),
+                    instead: commit("a", "good"),
+                    pinned: pinned.map(str::to_owned),
+                }),
+                ..Record::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_told_with_its_reason() {
+        let text = statuses(&[rolled_back(None)], at(60), Style::default());
+        let expected = "\
+NAME   REVISION   SYNCED    OBJECTS   HEALTHY   STATE
+apps   aaaaaaa    10s ago   2         2         rolled back
+quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
+";
+        assert_eq!(text, expected);
+        let mut status = rolled_back(Some("v1"));
+        status.record.healthy = status.record.healthy.map(|healthy| Healthy {
+            revision: Revision::Commit(commit("c", "older")),
+            ..healthy
+        });
+        let text = statuses(&[status], at(60), Style::default());
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        let expected = [
+            "apps   aaaaaaa    10s ago   2         2         pinned",
+            "pinned      to v1, which is aaaaaaa, until a newer commit or `reconcile resume`",
+            "quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed",
+            "healthy     ccccccc (main) older, the last to be so (50s ago)",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn history_says_what_became_of_revisions() {
+        let past = |id: &str, healthy: bool, quarantined: bool| Past {
+            revision: Revision::Commit(commit(id, "one")),
+            at: at(0),
+            counts: Counts::default(),
+            problem_count: 0,
+            healthy_at: healthy.then(|| at(1)),
+            quarantined: quarantined.then(|| "Failed".to_owned()),
+        };
+        let all = [past("a", false, false), past("b", false, true), past("a", true, false)];
+        let text = history(&all.into_iter().collect(), at(60), Style::default());
+        let expected = "\
+APPLIED   CHANGES   ERRORS   STATE         REVISION
+60s ago   0         0        -             aaaaaaa (main) one
+60s ago   0         0        quarantined   bbbbbbb (main) one
+60s ago   0         0        healthy       aaaaaaa (main) one
+";
+        assert_eq!(text, expected);
+    }
+}

@@ -2,6 +2,7 @@
 //! that a restart goes on the same; applies nothing itself.
 
 mod judge;
+mod pin;
 mod state;
 
 use std::collections::BTreeSet;
@@ -14,18 +15,14 @@ pub use state::{Healthy, Quarantine, Refused, Stays};
 use super::config::Config;
 use super::error::Error;
 use super::inventory::{Inventory, Unpin};
-use super::record::Record;
 use super::report::{Commit, Problem, Report, Reporter, Revision};
 use super::source::{Snapshot, Source};
 use super::sync::{Engine, Prepared};
 use judge::{Look, Verdict, judge};
-use state::{BY_HAND, Turn, turn};
+use state::{Turn, turn};
 
 /// How soon to try again to read what is to be gone back to.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// How many revisions a refusal names.
-const NAMED: usize = 5;
 
 /// When a revision is gone back from.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +96,13 @@ impl Rollback {
                 self.instead = None;
                 Ok(head)
             }
-            Some(quarantine) => self.read(tools.source, &quarantine.instead).await,
+            Some(quarantine) => {
+                if self.instead.is_none() {
+                    let text = format!("still rolled back {quarantine}");
+                    tools.reporter.report(Report::Notice { text });
+                }
+                self.read(tools.source, &quarantine.instead).await
+            }
         }
     }
 
@@ -207,70 +210,6 @@ impl Rollback {
         Ok(again)
     }
 
-    /// Takes up a wish to go back, or says why it cannot be met; then nothing changes.
-    async fn pin(
-        &mut self,
-        tools: Tools<'_>,
-        inventory: &mut Inventory,
-        wanted: &str,
-        head: &Revision,
-    ) -> Result<(), Error> {
-        match self.resolve(tools.source, &inventory.record, wanted, head).await {
-            Ok(instead) => {
-                let quarantine = Quarantine {
-                    revision: head.clone(),
-                    reason: BY_HAND.to_owned(),
-                    at: Timestamp::now(),
-                    instead,
-                    pinned: Some(wanted.to_owned()),
-                };
-                quarantined(tools, inventory, quarantine).await
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                let text = format!("not rolled back to {wanted}: {reason}");
-                let mut record = inventory.record.clone();
-                let request = inventory.controls.requested.clone();
-                record.refused = Some(Refused { request, reason });
-                let before = record.quarantine.as_ref().and_then(|known| known.pinned.clone());
-                inventory.unpin = Some(Unpin {
-                    from: wanted.to_owned(),
-                    to: before,
-                });
-                tools.engine.note(inventory, &record).await?;
-                tools.reporter.report(Report::Notice { text });
-                Ok(())
-            }
-        }
-    }
-
-    /// The commit that a person means, where it can be applied.
-    async fn resolve(
-        &mut self,
-        source: &Source,
-        record: &Record,
-        wanted: &str,
-        head: &Revision,
-    ) -> Result<Commit, Error> {
-        let known: Vec<Commit> = record
-            .history
-            .iter()
-            .filter_map(|past| past.revision.commit().cloned())
-            .collect();
-        let found = source.find(wanted, &known).await.map_err(|error| match error {
-            Error::Source(reason) => Error::Source(format!("{reason}{}", applied(&known))),
-            other => other,
-        })?;
-        if found.id == head.id() {
-            return Err(Error::Source(format!(
-                "{} is what the source is at; `reconcile resume` ends a rollback",
-                found.short()
-            )));
-        }
-        self.read(source, &found).await?;
-        Ok(found)
-    }
-
     async fn read(&mut self, source: &Source, commit: &Commit) -> Result<Snapshot, Error> {
         let known = self.instead.take().filter(|known| known.revision.id() == commit.id);
         let snapshot = match known {
@@ -315,19 +254,4 @@ async fn quarantined(tools: Tools<'_>, inventory: &mut Inventory, quarantine: Qu
     tools.engine.note(inventory, &record).await?;
     tools.reporter.report(Report::RolledBack(quarantine));
     Ok(())
-}
-
-/// The revisions that were applied, for the end of a message.
-fn applied(known: &[Commit]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for commit in known {
-        if !names.contains(&commit.short()) {
-            names.push(commit.short());
-        }
-    }
-    names.truncate(NAMED);
-    match names.is_empty() {
-        true => String::new(),
-        false => format!("; applied before: {} (see `reconcile history`)", names.join(", ")),
-    }
 }

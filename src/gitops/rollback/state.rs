@@ -102,3 +102,80 @@ pub(super) fn turn(record: &Record, controls: &Controls, head: &Revision) -> Tur
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(id: &str) -> Commit {
+        Commit {
+            id: id.repeat(40),
+            reference: None,
+            subject: String::new(),
+        }
+    }
+
+    fn quarantine(pinned: Option<&str>) -> Option<Quarantine> {
+        Some(Quarantine {
+            revision: Revision::Commit(commit("b")),
+            reason: "Pod default/web: Failed".into(),
+            at: Timestamp::UNIX_EPOCH,
+            instead: commit("a"),
+            pinned: pinned.map(str::to_owned),
+        })
+    }
+
+    #[test]
+    fn what_people_ask_comes_first_and_a_newer_commit_ends_it() {
+        let pin = |text: &str| Turn::Pin(text.into());
+        let ended = || Turn::Resume("resumed: bbbbbbb is not quarantined any more".into());
+        let newer = || Turn::Resume("resumed: ccccccc comes after bbbbbbb, which was quarantined".into());
+        for (name, known, pinned, resumed, head, expected) in [
+            ("nothing", None, None, None, "b", Turn::Stay),
+            ("resumed long ago", None, None, Some("1"), "b", Turn::Stay),
+            ("a wish", None, Some("a"), None, "b", pin("a")),
+            ("the same wish", quarantine(Some("a")), Some("a"), None, "b", Turn::Stay),
+            ("another wish", quarantine(Some("a")), Some("v1"), None, "b", pin("v1")),
+            (
+                "a wish after it happened",
+                quarantine(None),
+                Some("v1"),
+                None,
+                "b",
+                pin("v1"),
+            ),
+            ("it happened", quarantine(None), None, None, "b", Turn::Stay),
+            ("no wish any more", quarantine(Some("a")), None, None, "b", ended()),
+            ("resumed", quarantine(None), None, Some("1"), "b", ended()),
+            ("a newer one", quarantine(None), None, None, "c", newer()),
+            (
+                "a newer one for a wish",
+                quarantine(Some("a")),
+                Some("a"),
+                None,
+                "c",
+                newer(),
+            ),
+        ] {
+            let record = Record {
+                quarantine: known,
+                ..Record::default()
+            };
+            let controls = Controls {
+                pinned: pinned.map(str::to_owned),
+                resumed: resumed.map(str::to_owned),
+                ..Controls::default()
+            };
+            let head = Revision::Commit(commit(head));
+            assert_eq!(turn(&record, &controls, &head), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_quarantine_says_what_is_applied_and_why() {
+        let text = |pinned| quarantine(pinned).map(|known| known.to_string()).unwrap_or_default();
+        let end = "; the commit bbbbbbb is quarantined until a newer one comes";
+        assert_eq!(text(None), format!("to aaaaaaa: Pod default/web: Failed{end}"));
+        assert_eq!(text(Some("v1")), format!("to aaaaaaa: by hand{end}"));
+    }
+}
