@@ -196,7 +196,7 @@ async fn what_fails_is_gone_back_from_at_once_and_only_once() {
     greets(&world, &following, "one").await;
     // That does not do either, and there is nothing else.
     fail(&world, "web").await;
-    following.said("it was itself gone back to").await;
+    following.said("it is what was gone back to").await;
     quarantined(&world, &following, Some(&bad)).await;
     assert_eq!(told(&following, "rolledBack"), 1, "{}", following.text());
     ready(&world, "web").await;

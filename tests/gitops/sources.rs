@@ -164,10 +164,10 @@ async fn a_rollback_stands_in_the_status() {
         .as_str()
         .expect("a message");
     assert!(message.contains("is no git source"), "{message}");
-    world
-        .create(source("soon", &folder, json!({"healthTimeout": "soon"})))
+    let refused = world
+        .try_create(source("soon", &folder, json!({"healthTimeout": "soon"})))
         .await;
-    told(&world, "soon", "InvalidSpec").await;
+    assert!(refused.expect_err("no duration").contains("spec.healthTimeout"));
     let repository = Repository::init(&folder);
     for value in ["1", "2"] {
         std::fs::write(folder.join("map.yaml"), config_map("a", value)).expect("a manifest");

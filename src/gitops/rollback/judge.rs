@@ -48,6 +48,7 @@ pub(super) fn judge(look: &Look<'_>, policy: &Policy) -> Verdict {
     let mut failed = Vec::new();
     let mut lacking = Vec::new();
     let mut young: Option<Timestamp> = None;
+    let mut began = look.since;
     let mut failed_before = false;
     let wrong = wrong(look.problems);
     let is_refused = |key: &ObjectKey| wrong.iter().any(|problem| problem.object.as_ref() == Some(key));
@@ -59,7 +60,10 @@ pub(super) fn judge(look: &Look<'_>, policy: &Policy) -> Verdict {
         match health::of(object) {
             Health::Failed(_) if ended(object).is_some_and(|ended| ended < whole(look.since)) => failed_before = true,
             Health::Failed(reason) => failed.push(format!("{key}: {reason}")),
-            Health::Progressing(lacks) => lacking.push(format!("{key} ({lacks})")),
+            Health::Progressing(lacks) => {
+                lacking.push(format!("{key} ({lacks})"));
+                began = began.max(turned_up(object));
+            }
             Health::Healthy => {
                 let ready = ready_since(object).map(|ready| after(ready.max(look.since), policy.min_ready));
                 young = young.max(ready.filter(|settled| *settled > look.now));
@@ -76,7 +80,7 @@ pub(super) fn judge(look: &Look<'_>, policy: &Policy) -> Verdict {
             None => Verdict::Healthy,
         };
     }
-    let deadline = after(look.since, policy.timeout);
+    let deadline = after(began, policy.timeout);
     if look.now < deadline {
         return Verdict::Until(deadline);
     }
@@ -102,6 +106,14 @@ fn ready_since(object: &Value) -> Option<Timestamp> {
     let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
     // A condition without a time says nothing of the past.
     is_pod.then(|| time(&ready["lastTransitionTime"]).unwrap_or(Timestamp::MIN))
+}
+
+/// When an object came, or, of one that is still to go, when it will be gone: a pod of the revision before may take
+/// its time to stop, and only then is it made again.
+fn turned_up(object: &Value) -> Timestamp {
+    let metadata = &object["metadata"];
+    let times = [&metadata["creationTimestamp"], &metadata["deletionTimestamp"]];
+    times.into_iter().filter_map(time).max().unwrap_or(Timestamp::MIN)
 }
 
 /// When the last of a pod's containers ended.
@@ -150,150 +162,4 @@ fn listed(all: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::gitops::report::Place;
-
-    const SINCE: i64 = 1000;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("a time")
-    }
-
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey {
-            group: String::new(),
-            kind: "Pod".into(),
-            namespace: Some("default".into()),
-            name: name.into(),
-        }
-    }
-
-    fn ready(second: i64) -> Value {
-        json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at(second).to_string()}]})
-    }
-
-    fn failed(second: i64) -> Value {
-        json!({"phase": "Failed", "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 1, "finishedAt": at(second).to_string()}}}]})
-    }
-
-    fn problem(object: Option<&str>, path: Option<&str>) -> Problem {
-        Problem {
-            place: path.map(Place::file),
-            object: object.map(key),
-            reason: "refused".into(),
-        }
-    }
-
-    fn verdict(status: Option<Value>, problems: &[Problem], waits_for_approval: bool, now: i64) -> Verdict {
-        let web = key("web");
-        let live = status
-            .map(|status| {
-                (
-                    web.clone(),
-                    json!({"apiVersion": "v1", "kind": "Pod", "status": status}),
-                )
-            })
-            .into_iter()
-            .collect();
-        let look = Look {
-            intended: vec![&web],
-            live: &live,
-            problems: &problems.iter().cloned().collect(),
-            waits_for_approval,
-            since: at(SINCE),
-            now: at(now),
-        };
-        let policy = Policy {
-            timeout: Duration::from_secs(300),
-            min_ready: Duration::from_secs(10),
-        };
-        judge(&look, &policy)
-    }
-
-    #[test]
-    fn pods_have_until_the_deadline_and_must_stay_ready() {
-        let deadline = SINCE + 300;
-        let bad = |text: &str| Verdict::Bad(text.into());
-        for (name, status, now, expected) in [
-            ("not there yet", None, SINCE + 1, Verdict::Until(at(deadline))),
-            (
-                "not there in time",
-                None,
-                deadline,
-                bad("not healthy within 5m: Pod default/web (it is not there)"),
-            ),
-            ("new", Some(json!({})), deadline - 1, Verdict::Until(at(deadline))),
-            (
-                "never ready",
-                Some(json!({})),
-                deadline,
-                bad("not healthy within 5m: Pod default/web (Pending)"),
-            ),
-            (
-                "ready a moment ago",
-                Some(ready(SINCE + 5)),
-                SINCE + 6,
-                Verdict::Until(at(SINCE + 15)),
-            ),
-            (
-                "ready just in time",
-                Some(ready(deadline - 1)),
-                deadline + 1,
-                Verdict::Until(at(deadline + 9)),
-            ),
-            (
-                "ready for long enough",
-                Some(ready(SINCE + 5)),
-                SINCE + 15,
-                Verdict::Healthy,
-            ),
-            (
-                "ready since before, and not looked at by its node since",
-                Some(ready(1)),
-                SINCE + 1,
-                Verdict::Until(at(SINCE + 10)),
-            ),
-            ("done", Some(json!({"phase": "Succeeded"})), SINCE + 1, Verdict::Healthy),
-            (
-                "failed",
-                Some(failed(SINCE)),
-                SINCE + 1,
-                bad("Pod default/web: Failed: container c ended with exit code 1 (Error)"),
-            ),
-            ("failed before", Some(failed(SINCE - 1)), deadline, Verdict::Undecided),
-        ] {
-            assert_eq!(verdict(status, &[], false, now), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_was_refused_counts_and_what_a_person_has_to_say_does_not() {
-        let well = || Some(ready(SINCE));
-        let later = SINCE + 300;
-        assert_eq!(verdict(well(), &[], true, later), Verdict::Undecided);
-        assert_eq!(
-            verdict(well(), &[problem(None, None)], false, later),
-            Verdict::Healthy,
-            "another commit was refused"
-        );
-        assert_eq!(
-            verdict(None, &[problem(Some("web"), Some("a.yaml"))], false, later),
-            Verdict::Bad("not healthy within 5m: a.yaml: Pod default/web: refused".into()),
-            "named once"
-        );
-        assert_eq!(
-            verdict(well(), &[problem(None, Some("a.yaml"))], false, SINCE + 20),
-            Verdict::Until(at(later))
-        );
-    }
-
-    #[test]
-    fn reasons_name_a_few() {
-        let all: Vec<String> = (0..5).map(|number| format!("o{number}")).collect();
-        assert_eq!(listed(&all), "o0; o1; o2 and 2 more");
-        assert_eq!(listed(&["x".repeat(1000)]).chars().count(), MAX_REASON + 1);
-    }
-}
+mod tests;

@@ -169,7 +169,7 @@ impl Rollback {
         };
         let short = revision.short();
         let way = match (&record.quarantine, &record.healthy) {
-            (Some(_), _) => Err("it was itself gone back to".to_owned()),
+            (Some(_), _) => Err("it is what was gone back to".to_owned()),
             (None, None) => Err("no revision before it was seen healthy".to_owned()),
             (None, Some(known)) if known.revision.id() == revision.id() => {
                 Err("it is the last one that was healthy".to_owned())

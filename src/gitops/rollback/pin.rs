@@ -74,6 +74,9 @@ impl Rollback {
                 found.short()
             )));
         }
+        // Where the name says nothing, the one that it was applied under does.
+        let before = known.into_iter().find(|known| known.id == found.id);
+        let found = before.filter(|_| found.reference.is_none()).unwrap_or(found);
         self.read(source, &found).await?;
         Ok(found)
     }

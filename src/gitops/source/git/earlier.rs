@@ -41,7 +41,8 @@ pub(in super::super) fn among<'a>(known: &'a [Commit], text: &str) -> Result<Opt
 /// What people call a commit of a repository on disk: a hash, a branch, a tag.
 pub(in super::super) fn find(repository: &Repository, text: &str) -> Result<Commit, Error> {
     let (object, name) = named(repository, text)?;
-    commit_of(&object, name)
+    // `HEAD~1` is another commit tomorrow.
+    commit_of(&object, name.filter(|name| !name.contains(['~', '^', '@', ':'])))
 }
 
 /// The commit of that hash in our clone; None where it has none.
