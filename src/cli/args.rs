@@ -37,6 +37,7 @@ impl Cli {
             Some(Command::Down(args)) => &args.log,
             Some(Command::Status(args) | Command::History(args)) => &args.source.log,
             Some(Command::Sync(args)) => &args.source.log,
+            Some(Command::Rollback(args)) => &args.source.log,
             Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args)) => &args.log,
         }
     }
@@ -59,8 +60,10 @@ pub enum Command {
     Sync(SyncArgs),
     /// Stop the syncs of a source
     Suspend(SourceArgs),
-    /// Let the syncs of a source go on
+    /// Let the syncs of a source go on, with what it is at where it was rolled back
     Resume(SourceArgs),
+    /// Go back to an earlier revision until a newer commit comes; exit 0 when it is applied, 2 when something is wrong
+    Rollback(RollbackArgs),
     /// Agree to the deletions of a source that wait because they are many
     Approve(SourceArgs),
     /// Show the revisions of a source that were applied, the newest first
@@ -75,7 +78,7 @@ pub struct RunArgs {
     pub source: String,
 
     /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
-    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "verify_commits", "verify_tags"])]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "rollback", "health_timeout", "verify_commits", "verify_tags"])]
     pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
@@ -169,6 +172,14 @@ pub struct RunArgs {
     /// How much may be deleted in one sync before `reconcile approve` is needed: a share of what is owned (where that is more than five objects), a number of objects, or none for no limit
     #[arg(long, value_name = "BUDGET", default_value_t, env = "RECONCILE_PRUNE_BUDGET")]
     pub prune_budget: Budget,
+
+    /// Go back to the last healthy commit where a new one fails, or is not healthy in time, until a newer one comes; git only
+    #[arg(long, env = "RECONCILE_ROLLBACK")]
+    pub rollback: bool,
+
+    /// How long a commit may take to become healthy before --rollback
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_HEALTH_TIMEOUT")]
+    pub health_timeout: Duration,
 
     /// Where container logs are served to the API server, which alone may read them; a specific address becomes the node's own
     #[arg(
@@ -371,6 +382,20 @@ pub struct StatusArgs {
 /// `reconcile sync`.
 #[derive(Debug, Args)]
 pub struct SyncArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How long to wait for it
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
+    pub timeout: Duration,
+}
+
+/// `reconcile rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// A revision of `reconcile history`: a hash or the beginning of one; or a branch or tag
+    #[arg(value_name = "REV")]
+    pub revision: String,
     /// Which source.
     #[command(flatten)]
     pub source: SourceArgs,

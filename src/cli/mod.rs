@@ -65,6 +65,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Command::Sync(args)) => sources::sync(args).await,
         Some(Command::Suspend(args)) => sources::suspend(args, true).await,
         Some(Command::Resume(args)) => sources::suspend(args, false).await,
+        Some(Command::Rollback(args)) => sources::rollback(args).await,
         Some(Command::Approve(args)) => sources::approve(args).await,
         Some(Command::History(args)) => sources::history(args).await,
     }

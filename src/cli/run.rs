@@ -85,6 +85,8 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         windows: args.sync_window.clone(),
         prune: !args.no_prune,
         budget: args.prune_budget,
+        rollback: args.rollback,
+        health_timeout: args.health_timeout,
         ..gitops::Config::new(&args.source, data.path().to_owned())
     }])
 }

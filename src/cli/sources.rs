@@ -1,14 +1,14 @@
-//! `reconcile status | sync | suspend | resume | approve | history`: what people see of sources and ask of them.
+//! `reconcile status | sync | suspend | resume | rollback | approve | history`: what people see of sources and ask of them.
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::args::{Output, SourceArgs, StatusArgs, SyncArgs};
+use super::args::{Output, RollbackArgs, SourceArgs, StatusArgs, SyncArgs};
 use super::data_dir::DataDir;
 use super::{FAILURE, connect, render, report};
-use crate::gitops::manage::Sources;
+use crate::gitops::manage::{Sources, Status};
 
 /// Prints what is known of the sources.
 pub async fn status(args: StatusArgs) -> Result<ExitCode> {
@@ -47,13 +47,23 @@ pub async fn history(args: StatusArgs) -> Result<ExitCode> {
 pub async fn sync(args: SyncArgs) -> Result<ExitCode> {
     let sources = open(&args.source).await?;
     let status = sources.sync(args.source.name.as_deref(), args.timeout).await?;
-    let (is_well, statuses) = (status.is_in_sync(), [status]);
-    report::print(&render::statuses(&statuses, Timestamp::now(), report::stdout_style()))?;
-    Ok(if is_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILURE)
-    })
+    answer(status, Status::is_in_sync)
+}
+
+/// Goes back to an earlier revision, and says what came of it.
+pub async fn rollback(args: RollbackArgs) -> Result<ExitCode> {
+    let (name, sources) = (args.source.name.as_deref(), open(&args.source).await?);
+    let status = sources.rollback(&args.revision, name, args.timeout).await?;
+    answer(status, Status::is_applied)
+}
+
+fn answer(status: Status, is_well: impl Fn(&Status) -> bool) -> Result<ExitCode> {
+    let code = match is_well(&status) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FAILURE),
+    };
+    report::print(&render::statuses(&[status], Timestamp::now(), report::stdout_style()))?;
+    Ok(code)
 }
 
 /// Stops the syncs of a source, or lets them go on.

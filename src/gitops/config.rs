@@ -41,6 +41,13 @@ pub struct Config {
     pub prune: bool,
     /// How many of its objects may be deleted in one sync without a person's approval.
     pub budget: Budget,
+    /// Whether a revision that does not become healthy is gone back from, to the last one that was.
+    pub rollback: bool,
+    /// How long a revision may take to become healthy then.
+    pub health_timeout: Duration,
+    /// How long pods must have been ready before their revision counts as healthy: one that crashes when it starts is
+    /// ready for a moment.
+    pub min_ready: Duration,
     /// What must be signed, and by whom, if anything must.
     pub verify: Option<Verify>,
     /// The file with the secret of webhooks that tell of news; none means that they are not listened to.
@@ -69,6 +76,9 @@ impl Config {
             windows: Vec::new(),
             prune: true,
             budget: Budget::default(),
+            rollback: false,
+            health_timeout: Duration::from_secs(300),
+            min_ready: Duration::from_secs(10),
             verify: None,
             webhook_secret: None,
             webhooks: Webhooks::default(),

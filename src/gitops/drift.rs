@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::applyset::{ApplySet, NAMESPACE, PART_OF};
+use super::health::{self, Health};
 use super::kinds::Resource;
 use super::record::Controls;
 use super::sync::{fingerprint, hash};
@@ -24,6 +25,8 @@ use crate::client::lasting;
 pub(super) struct Drift {
     client: Client,
     labels: String,
+    /// What of a member is watched.
+    mark: fn(&DynamicObject) -> u64,
     woken: Arc<Notify>,
     /// How often something that is owned was seen to change.
     changes: Arc<AtomicU64>,
@@ -33,8 +36,8 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Watches what is asked of the source from now on.
-    pub fn new(client: Client, set: &ApplySet) -> Self {
+    /// Watches what is asked of the source from now on; of what is owned also the health, where that is asked for.
+    pub fn new(client: Client, set: &ApplySet, with_health: bool) -> Self {
         let woken = Arc::new(Notify::new());
         let config_maps = ApiResource::erase::<ConfigMap>(&());
         let parents = Api::namespaced_with(client.clone(), NAMESPACE, &config_maps);
@@ -43,6 +46,7 @@ impl Drift {
         let changes = Arc::default();
         Self {
             labels: format!("{PART_OF}={}", set.id),
+            mark: if with_health { content_and_health } else { content },
             watches: HashMap::new(),
             _parent: Watch::start(parents, only, seen, &woken, &changes),
             woken,
@@ -60,11 +64,7 @@ impl Drift {
             if !self.watches.contains_key(&key(resource)) {
                 let api = Api::all_with(self.client.clone(), &resource.api);
                 let members = Config::default().labels(&self.labels);
-                let seen = Seen::by(|member| {
-                    let value = serde_json::to_value(member);
-                    value.map_or(0, |value| fingerprint(&value))
-                });
-                let watch = Watch::start(api, members, seen, &self.woken, &self.changes);
+                let watch = Watch::start(api, members, Seen::by(self.mark), &self.woken, &self.changes);
                 self.watches.insert(key(resource), watch);
             }
         }
@@ -128,6 +128,20 @@ impl Seen {
     }
 }
 
+fn content(object: &DynamicObject) -> u64 {
+    serde_json::to_value(object).map_or(0, |value| fingerprint(&value))
+}
+
+/// What an object lacks is not marked, or every word of its status would wake.
+fn content_and_health(object: &DynamicObject) -> u64 {
+    let health = serde_json::to_value(object).map(|value| match health::of(&value) {
+        Health::Healthy => 0,
+        Health::Progressing(_) => 1,
+        Health::Failed(_) => 2,
+    });
+    hash(&(content(object), health.unwrap_or(0)))
+}
+
 fn id(object: &DynamicObject) -> String {
     object.uid().unwrap_or_else(|| object.name_any())
 }
@@ -187,7 +201,7 @@ mod tests {
 
     #[test]
     fn status_does_not_wake_and_everything_else_does() {
-        let mut seen = Seen::by(|object| fingerprint(&serde_json::to_value(object).expect("JSON")));
+        let mut seen = Seen::by(content);
         for (name, event, wakes) in [
             ("a list begins", Event::Init, false),
             ("an item", Event::InitApply(pod("1", "a", "Pending")), false),
@@ -204,6 +218,19 @@ mod tests {
             ("one was missed", Event::InitDone, true),
         ] {
             assert_eq!(seen.take(event), wakes, "{name}");
+        }
+    }
+
+    #[test]
+    fn health_wakes_where_it_is_asked_for() {
+        let mut seen = Seen::by(content_and_health);
+        for (phase, wakes) in [
+            ("Pending", true),
+            ("Running", false),
+            ("Failed", true),
+            ("Failed", false),
+        ] {
+            assert_eq!(seen.take(Event::Apply(pod("1", "a", phase))), wakes, "{phase}");
         }
     }
 }

@@ -18,6 +18,9 @@ pub fn of(object: &Value) -> Health {
     if is_going(object) {
         return Health::Progressing("being deleted".into());
     }
+    if is_unseen(object) {
+        return Health::Progressing("the change was not seen yet".into());
+    }
     match (object["apiVersion"].as_str(), object["kind"].as_str()) {
         (Some("v1"), Some("Pod")) => pod(object),
         (Some("v1"), Some("Namespace")) => match object["status"]["phase"].as_str() {
@@ -26,6 +29,13 @@ pub fn of(object: &Value) -> Health {
         },
         _ => Health::Healthy,
     }
+}
+
+/// Whether the status is about an earlier content, and so says nothing of this one.
+fn is_unseen(object: &Value) -> bool {
+    let generation = object["metadata"]["generation"].as_i64();
+    let observed = object["status"]["observedGeneration"].as_i64();
+    observed.is_some_and(|observed| Some(observed) < generation)
 }
 
 /// Whether it was told to go and is still there.
@@ -161,5 +171,14 @@ mod tests {
             of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}})),
             progressing("being deleted")
         );
+    }
+
+    #[test]
+    fn what_was_not_looked_at_since_it_changed_is_not_healthy() {
+        for (observed, healthy) in [(json!(1), false), (json!(2), true), (json!(null), true)] {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "generation": 2},
+                "status": {"phase": "Succeeded", "observedGeneration": observed}});
+            assert_eq!(of(&pod) == Health::Healthy, healthy, "{observed}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use kube::{Client, ResourceExt};
 use super::applyset::{ApplySet, GROUP_KINDS, ID, Members, NAMESPACE, NAMESPACES, SOURCE, TOOLING};
 use super::error::Error;
 use super::fieldset::MANAGER;
-use super::record::{Controls, NAME, Record};
+use super::record::{Controls, NAME, PINNED, Record};
 use super::requests::answered;
 
 /// How often a write of the parent is decided again after another writer came first.
@@ -27,6 +27,17 @@ pub struct Inventory {
     pub record: Record,
     /// What is asked of it.
     pub controls: Controls,
+    /// What the next write makes of a pin, unless there is another by then.
+    pub unpin: Option<Unpin>,
+}
+
+/// A pin that is over.
+#[derive(Clone, Debug)]
+pub struct Unpin {
+    /// The revision that was pinned.
+    pub from: String,
+    /// The one that was before, and is again.
+    pub to: Option<String>,
 }
 
 impl Inventory {
@@ -56,6 +67,7 @@ impl Inventory {
             record: record.unwrap_or_default(),
             controls: Controls::of(parent.annotations()),
             parent: Some(parent),
+            unpin: None,
         }
     }
 
@@ -82,7 +94,15 @@ impl Inventory {
             ..PostParams::default()
         };
         for _ in 0..MAX_CONFLICTS {
-            let wanted = parent(set, members, record, self.parent.as_ref());
+            let mut wanted = parent(set, members, record, self.parent.as_ref());
+            if let Some(Unpin { from, to }) = &self.unpin
+                && wanted.annotations().get(PINNED) == Some(from)
+            {
+                match to {
+                    Some(to) => wanted.annotations_mut().insert(PINNED.to_owned(), to.clone()),
+                    None => wanted.annotations_mut().remove(PINNED),
+                };
+            }
             if self.parent.as_ref() == Some(&wanted) {
                 return Ok(());
             }

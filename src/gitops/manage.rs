@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::applyset::{ApplySet, ID, NAMESPACE, SOURCE, TOOLING};
@@ -19,7 +19,7 @@ use super::error::Error;
 use super::health::{self, Health};
 use super::inventory::Inventory;
 use super::kinds::Kinds;
-use super::record::{APPROVED, NAME, REQUESTED, Record, SUSPENDED};
+use super::record::{APPROVED, NAME, PINNED, REQUESTED, RESUMED, Record, SUSPENDED};
 use super::report::ObjectKey;
 use super::requests::Requests;
 
@@ -55,8 +55,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether all that was asked for was done, and nothing is wrong.
+    /// Whether all that the source says was done, and nothing is wrong.
     pub fn is_in_sync(&self) -> bool {
+        self.is_applied() && self.record.quarantine.is_none()
+    }
+
+    /// Whether all of the revision that is to be applied was, be it the source's own or one that was gone back to.
+    pub fn is_applied(&self) -> bool {
         self.record.failure.is_none()
             && self.record.waits.is_none()
             && self.record.problem_count == 0
@@ -119,14 +124,19 @@ impl Sources {
         }
     }
 
-    /// Stops the syncs of a source, or lets them go on; returns its name.
+    /// Stops the syncs of a source, or lets them go on, where it was rolled back with what the source is at; returns
+    /// its name.
     ///
     /// # Errors
     /// Where the API server does not answer, or there is not exactly one such source.
     pub async fn suspend(&self, name: Option<&str>, suspended: bool) -> Result<String, Error> {
         let parent = self.find(name).await?;
-        let value = suspended.then_some("true");
-        self.annotate(&parent, SUSPENDED, value).await?;
+        let now = Timestamp::now().to_string();
+        let annotations = match suspended {
+            true => json!({SUSPENDED: "true"}),
+            false => json!({SUSPENDED: null, PINNED: null, RESUMED: now}),
+        };
+        self.annotate(&parent, &annotations).await?;
         Ok(short_name(&parent))
     }
 
@@ -141,7 +151,7 @@ impl Sources {
         let Some(approval) = inventory.record.approval else {
             return Err(Error::Config(format!("nothing of {name} waits for approval")));
         };
-        self.annotate(&parent, APPROVED, Some(&approval.token)).await?;
+        self.annotate(&parent, &json!({APPROVED: approval.token})).await?;
         Ok((name, approval))
     }
 
@@ -151,6 +161,38 @@ impl Sources {
     /// Where nobody answers in time, the source is suspended, the API server does not answer, or there is not exactly one
     /// such source.
     pub async fn sync(&self, name: Option<&str>, timeout: Duration) -> Result<Status, Error> {
+        self.request(name, json!({}), timeout).await
+    }
+
+    /// Goes back to a revision until a newer one than the source is at now comes, and waits until that is done.
+    ///
+    /// # Errors
+    /// Where there is no such revision, and as for [`Sources::sync`].
+    pub async fn rollback(&self, revision: &str, name: Option<&str>, timeout: Duration) -> Result<Status, Error> {
+        if revision.trim().is_empty() {
+            return Err(Error::Config("say which revision to go back to".into()));
+        }
+        let status = self.request(name, json!({PINNED: revision.trim()}), timeout).await?;
+        let pinned = status
+            .record
+            .quarantine
+            .as_ref()
+            .and_then(|known| known.pinned.as_deref());
+        match (&status.record.refused, &status.record.failure) {
+            (Some(refused), _) if refused.request == status.record.answered => Err(Error::Source(format!(
+                "{} is not rolled back: {}",
+                status.name, refused.reason
+            ))),
+            (_, None) if pinned != Some(revision.trim()) => Err(Error::Source(format!(
+                "{} went on to a newer commit meanwhile",
+                status.name
+            ))),
+            _ => Ok(status),
+        }
+    }
+
+    /// Asks for a sync along with something else, and waits for the answer.
+    async fn request(&self, name: Option<&str>, mut annotations: Value, timeout: Duration) -> Result<Status, Error> {
         let parent = self.find(name).await?;
         let name = short_name(&parent);
         let inventory = Inventory::of(parent.clone());
@@ -158,7 +200,8 @@ impl Sources {
             return Err(Error::Suspended(name));
         }
         let request = Timestamp::now().to_string();
-        self.annotate(&parent, REQUESTED, Some(&request)).await?;
+        annotations[REQUESTED] = request.as_str().into();
+        self.annotate(&parent, &annotations).await?;
         let deadline = Instant::now() + timeout;
         loop {
             let parent = self.api.get(&parent.name_any()).await.map_err(read)?;
@@ -215,8 +258,8 @@ impl Sources {
         }
     }
 
-    async fn annotate(&self, parent: &ConfigMap, name: &str, value: Option<&str>) -> Result<(), Error> {
-        let patch = json!({"metadata": {"annotations": {name: value}}});
+    async fn annotate(&self, parent: &ConfigMap, annotations: &Value) -> Result<(), Error> {
+        let patch = json!({"metadata": {"annotations": annotations}});
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()

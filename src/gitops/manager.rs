@@ -249,6 +249,10 @@ impl Task {
                 let waits = record.waits.clone();
                 self.condition("DependencyNotReady", &waits.unwrap_or_default())
             }
+            _ if record.quarantine.is_some() => {
+                let quarantine = record.quarantine.as_ref().map(ToString::to_string);
+                self.condition("RolledBack", &format!("rolled back {}", quarantine.unwrap_or_default()))
+            }
             _ if record.suspended => self.condition("Suspended", "syncs are suspended"),
             _ if record.closed.is_some() => {
                 let closed = record.closed.as_ref().map(ToString::to_string);
@@ -357,6 +361,11 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
         })
         .collect::<Result<_, _>>()?;
     config.prune = spec.prune.unwrap_or(true);
+    config.rollback = spec.rollback.unwrap_or(false);
+    if let Some(text) = &spec.health_timeout {
+        let said = duration(text).map_err(|error| Error::Config(format!("spec.healthTimeout: {text:?}: {error}")))?;
+        config.health_timeout = said;
+    }
     config.suspended = spec.suspend.unwrap_or(false);
     if let Some(text) = &spec.prune_budget {
         config.budget = text

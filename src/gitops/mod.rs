@@ -6,6 +6,7 @@
 //!   └── trigger             └──── live ◀── drift (watch)
 //! ```
 //!
+//! [`rollback`] keeps what is applied apart from what the source is at, where a revision does not become healthy.
 //! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers.
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round, and
 //! [`manager`] does so for every `Source` object. What became of a source, and what people ask of it through [`manage`],
@@ -38,6 +39,7 @@ mod quiet;
 pub mod record;
 pub mod report;
 mod requests;
+mod rollback;
 mod run;
 mod schedule;
 mod source;

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::health::{self, Health};
 use super::plan::Step;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
+use super::rollback::{Rollback, Tools};
 use super::source::{Source, View};
 use super::sync::{Engine, Prepared};
 use super::window;
@@ -26,10 +27,11 @@ const HEALTH_POLL: Duration = Duration::from_millis(200);
 pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanReport, Error> {
     let source = Source::open(config)?;
     source.refresh().await?;
-    let snapshot = source.read(View::OnDisk).await?;
+    let head = source.read(View::OnDisk).await?;
     let described = source.describe();
     let mut engine = Engine::new(client, &source, config);
     let inventory = engine.inventory().await?;
+    let snapshot = Rollback::preview(&source, &inventory, head).await?;
     let prepared = engine.prepare(snapshot, inventory, None).await?;
     let entries = prepared
         .plan
@@ -82,9 +84,9 @@ pub(super) async fn sync(
             source: source.describe(),
         });
         source.refresh().await?;
-        let snapshot = source.read(View::Committed).await?;
+        let head = source.read(View::Committed).await?;
         let mut engine = Engine::new(client, &source, config);
-        let inventory = engine.inventory().await?;
+        let mut inventory = engine.inventory().await?;
         if inventory.controls.suspended || config.suspended {
             return Err(Error::Suspended(engine.set.short_name().to_owned()));
         }
@@ -92,6 +94,12 @@ pub(super) async fn sync(
             let name = engine.set.short_name().to_owned();
             return Err(Error::Closed { name, closed });
         }
+        let tools = Tools {
+            engine: &engine,
+            source: &source,
+            reporter,
+        };
+        let snapshot = Rollback::by_hand().choose(tools, &mut inventory, head).await?;
         let mut prepared = engine.prepare(snapshot, inventory, None).await?;
         tell(&prepared, reporter);
         let applied = engine

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Approval;
 use super::report::{Counts, Problem, Revision};
+pub use super::rollback::{Healthy, Quarantine, Refused, Stays};
 
 /// Stops all syncs while it says `true`.
 pub const SUSPENDED: &str = "reconcile.dev/suspended";
@@ -16,6 +17,10 @@ pub const SUSPENDED: &str = "reconcile.dev/suspended";
 pub const REQUESTED: &str = "reconcile.dev/requested";
 /// Agrees to the deletions with this token.
 pub const APPROVED: &str = "reconcile.dev/approved";
+/// Goes back to this revision until a newer commit comes.
+pub const PINNED: &str = "reconcile.dev/pinned";
+/// Ends a rollback; whatever it says, a new value is a new request.
+pub const RESUMED: &str = "reconcile.dev/resumed";
 /// A short name of the source, for people.
 pub const NAME: &str = "reconcile.dev/name";
 
@@ -62,6 +67,21 @@ pub struct Record {
     /// The last request that was answered by a sync, or by its failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<String>,
+    /// The last revision of which everything was healthy, where that is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<Healthy>,
+    /// The revision that the source is at and that is not applied, and what is instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+    /// Why what was last applied stays although it is not healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<Stays>,
+    /// Why the last wish to go back was not met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+    /// The last request to end a rollback that was met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<String>,
     /// Earlier revisions, the newest first.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub history: VecDeque<Past>,
@@ -100,6 +120,12 @@ pub struct Past {
     pub counts: Counts,
     /// How much was wrong, in the end.
     pub problem_count: usize,
+    /// When all of it was found healthy, where that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_at: Option<Timestamp>,
+    /// Why it was gone back from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
 }
 
 /// How a round ended, as far as it is recorded.
@@ -143,8 +169,11 @@ impl Record {
                 at: now,
                 counts,
                 problem_count,
+                healthy_at: None,
+                quarantined: None,
             });
             self.history.truncate(HISTORY);
+            self.stays = None;
         } else if let Some(latest) = self.history.front_mut() {
             // What was put off, and what was repaired meanwhile.
             latest.counts = latest.counts.and_changes(counts);
@@ -168,6 +197,10 @@ pub struct Controls {
     pub requested: Option<String>,
     /// The token of the deletions that are agreed to.
     pub approved: Option<String>,
+    /// The revision to go back to.
+    pub pinned: Option<String>,
+    /// The latest request to end a rollback.
+    pub resumed: Option<String>,
 }
 
 impl Controls {
@@ -178,6 +211,8 @@ impl Controls {
             suspended: get(SUSPENDED).is_some_and(|text| text == "true"),
             requested: get(REQUESTED),
             approved: get(APPROVED),
+            pinned: get(PINNED),
+            resumed: get(RESUMED),
         }
     }
 }

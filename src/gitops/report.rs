@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rollback::Quarantine;
+
 /// Which object, whatever version of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
@@ -233,6 +235,14 @@ impl Revision {
         self.id().get(..SHORT_HASH).unwrap_or(self.id())
     }
 
+    /// The commit, where it is one and nothing else.
+    pub fn commit(&self) -> Option<&Commit> {
+        match self {
+            Self::Commit(commit) => Some(commit),
+            Self::WorkTree { .. } | Self::Directory { .. } => None,
+        }
+    }
+
     /// A text that differs whenever the content may differ.
     pub fn id(&self) -> &str {
         match self {
@@ -334,6 +344,8 @@ pub enum Report {
         /// Each with what it lacks.
         objects: Vec<(ObjectKey, String)>,
     },
+    /// The source's own revision is not applied from now on, but an earlier one.
+    RolledBack(Quarantine),
     /// Anything else worth a line.
     Notice {
         /// For a person.

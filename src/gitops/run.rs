@@ -21,6 +21,7 @@ use super::inventory::Inventory;
 use super::order::Order;
 use super::quiet::{Marks, Quiet};
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
+use super::rollback::{Rollback, Tools};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
@@ -62,11 +63,12 @@ pub(super) async fn run(
     });
     let engine = Engine::new(client.clone(), &source, &config);
     let order = Order::new(client.clone(), &config.depends_on);
-    let drift = Drift::new(client, &engine.set);
+    let drift = Drift::new(client, &engine.set, config.rollback);
     let mut follower = Follower {
         engine,
         source,
         reporter,
+        rollback: Rollback::new(&config),
         schedules,
         windows: config.windows.clone(),
         order,
@@ -77,6 +79,7 @@ pub(super) async fn run(
         fetch: None,
         fetch_again: false,
         asked: None,
+        pin_waits: false,
         news: news(&config)?,
         last: None,
         read_again: true,
@@ -133,6 +136,7 @@ struct Follower {
     engine: Engine,
     source: Source,
     reporter: Arc<dyn Reporter>,
+    rollback: Rollback,
     schedules: Schedules,
     windows: Vec<Window>,
     order: Order,
@@ -147,6 +151,8 @@ struct Follower {
     fetch_again: bool,
     /// The request for a sync that the remote was last asked for.
     asked: Option<String>,
+    /// Whether somebody wants to go back, for which the remote need not answer.
+    pin_waits: bool,
     /// Told by webhooks.
     news: Option<Arc<Notify>>,
     /// What was last read.
@@ -224,13 +230,13 @@ impl Follower {
         if self.asks_the_remote_first(&inventory) {
             return Ok(());
         }
-        let Some(snapshot) = self.read().await? else {
+        let Some(head) = self.read().await? else {
             return Ok(());
         };
         let marks = Marks {
-            revision: snapshot.revision.clone(),
-            unread: snapshot.problems.clone(),
-            notices: snapshot.notices.clone(),
+            revision: head.revision.clone(),
+            unread: head.problems.clone(),
+            notices: head.notices.clone(),
             parent: inventory.version(),
             changes: self.drift.changes(),
         };
@@ -238,11 +244,17 @@ impl Follower {
             nothing_to_do(started);
             return Ok(());
         }
+        let reporter = Arc::clone(&self.reporter);
+        let tools = Tools {
+            engine: &self.engine,
+            source: &self.source,
+            reporter: reporter.as_ref(),
+        };
+        let snapshot = self.rollback.choose(tools, &mut inventory, head).await?;
         let defer = self.settling().map(|_| SETTLING.to_owned());
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
-        let reporter = Arc::clone(&self.reporter);
         let applied = self
             .engine
             .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())
@@ -265,12 +277,21 @@ impl Follower {
         // A fetch under way may bring what a request is about.
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
-        let nothing = self.retry.is_none() && problems.is_empty() && prepared.plan.is_done();
+        let done = problems.is_empty() && prepared.plan.is_done();
+        self.summarize(&prepared, applied, problems.clone(), started);
+        let tools = Tools {
+            engine: &self.engine,
+            source: &self.source,
+            reporter: reporter.as_ref(),
+        };
+        if let Some(then) = self.rollback.look(tools, &mut prepared, &problems).await? {
+            self.retry_at(instant(then));
+        }
+        let nothing = done && self.retry.is_none();
         self.quiet.note(marks, nothing, Instant::now());
         if nothing {
             nothing_to_do(started);
         }
-        self.summarize(prepared, applied, problems, started);
         Ok(())
     }
 
@@ -347,6 +368,7 @@ impl Follower {
             return false;
         }
         self.asked.clone_from(requested);
+        self.pin_waits = inventory.controls.pinned.is_some();
         self.fetch_again = self.fetch.is_some();
         self.start_fetch();
         true
@@ -407,7 +429,7 @@ impl Follower {
         self.told.problems.extend(prepared.problems.iter().cloned());
     }
 
-    fn summarize(&mut self, prepared: Prepared, applied: Applied, problems: BTreeSet<Problem>, started: Instant) {
+    fn summarize(&mut self, prepared: &Prepared, applied: Applied, problems: BTreeSet<Problem>, started: Instant) {
         for problem in problems.difference(&self.told.problems) {
             self.reporter.report(Report::Problem(problem.clone()));
         }
@@ -429,7 +451,7 @@ impl Follower {
         self.told.failure = None;
         if news {
             self.reporter.report(Report::Synced {
-                revision: prepared.revision,
+                revision: prepared.revision.clone(),
                 counts: applied.counts,
                 problems: problems.len(),
                 waiting: applied.pending.len(),
@@ -446,7 +468,7 @@ impl Follower {
         self.quiet = Quiet::default();
         self.retry = None;
         let after = self.back_off();
-        self.record_failure(&reason).await;
+        self.record_failure(&reason, true).await;
         if self.told.failure.as_ref() == Some(&reason) {
             tracing::debug!(%reason, ?after, "still failing");
         } else {
@@ -467,7 +489,7 @@ impl Follower {
         let after = self.fetch_backoff;
         self.fetch_backoff = (after * 2).min(BACKOFF.1);
         self.fetch_retry = Some(Instant::now() + after);
-        self.record_failure(&reason).await;
+        self.record_failure(&reason, !self.pin_waits).await;
         if self.told.fetch_failure.as_ref() != Some(&reason) {
             self.reporter.report(Report::Retrying {
                 reason: reason.clone(),
@@ -477,9 +499,9 @@ impl Follower {
         }
     }
 
-    async fn record_failure(&self, reason: &str) {
+    async fn record_failure(&self, reason: &str, answers: bool) {
         // The API server may be what failed.
-        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason)).await {
+        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason, answers)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
             Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),
@@ -590,13 +612,19 @@ impl Follower {
                 Wake::Fetched(Ok(())) => {
                     self.fetch_backoff = BACKOFF.0;
                     self.told.fetch_failure = None;
+                    self.pin_waits = false;
                     if std::mem::take(&mut self.fetch_again) {
                         self.start_fetch();
                     }
                     self.read_again = true;
                     return;
                 }
-                Wake::Fetched(Err(error)) => self.fetch_failed(&error).await,
+                Wake::Fetched(Err(error)) => {
+                    self.fetch_failed(&error).await;
+                    if std::mem::take(&mut self.pin_waits) {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -615,6 +643,12 @@ enum Wake {
     RetryFetch,
     Poll,
     Fetched(Result<(), Error>),
+}
+
+/// That time of the clock, or now if it is over.
+fn instant(time: Timestamp) -> Instant {
+    let left = time.duration_since(Timestamp::now());
+    Instant::now() + Duration::try_from(left).unwrap_or_default()
 }
 
 async fn changed(watch: Option<&Watch>) {

@@ -66,6 +66,8 @@ pub(super) struct Prepared {
     upcoming: BTreeSet<String>,
     /// Kinds of members that could not be looked at.
     unseen: BTreeSet<MemberKind>,
+    /// When it was begun to prepare this.
+    began: Timestamp,
 }
 
 /// What the cluster has of interest.
@@ -102,6 +104,7 @@ impl Engine {
         inventory: Inventory,
         defer_prune: Option<String>,
     ) -> Result<Prepared, Error> {
+        let began = Timestamp::now();
         let complete = snapshot.complete();
         let Snapshot {
             files,
@@ -160,6 +163,7 @@ impl Engine {
             inventory,
             upcoming: upcoming.namespaces,
             unseen,
+            began,
         })
     }
 
@@ -233,7 +237,8 @@ impl Engine {
                 problems: problems.iter().cloned().collect(),
                 approval: prepared.plan.approval.clone(),
             },
-            Timestamp::now(),
+            // What failed after this is the revision's doing.
+            prepared.began,
         );
         if answers {
             record.answered.clone_from(&prepared.inventory.controls.requested);
@@ -247,14 +252,16 @@ impl Engine {
         Ok(problems)
     }
 
-    /// Records why there was no sync, where the cluster can be reached.
-    pub async fn note_failure(&self, reason: &str) -> Result<(), Error> {
+    /// Records why there was no sync, where the cluster can be reached. `answers`: as in [`Engine::conclude`].
+    pub async fn note_failure(&self, reason: &str, answers: bool) -> Result<(), Error> {
         let mut inventory = self.inventory().await?;
-        let record = Record {
+        let mut record = Record {
             failure: Some(reason.to_owned()),
-            answered: inventory.controls.requested.clone(),
             ..self.record(&inventory)
         };
+        if answers {
+            record.answered.clone_from(&inventory.controls.requested);
+        }
         self.note(&mut inventory, &record).await
     }
 
@@ -288,7 +295,7 @@ impl Engine {
     }
 
     /// Records something of the source that is no news of its members.
-    async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
+    pub async fn note(&self, inventory: &mut Inventory, record: &Record) -> Result<(), Error> {
         let members = inventory.members.clone();
         inventory.store(&self.client, &self.set, &members, record).await
     }

@@ -99,6 +99,14 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub prune_budget: Option<String>,
+    /// Whether a revision that does not become healthy is gone back from, to the last one that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub rollback: Option<bool>,
+    /// How long a revision may take to become healthy before that: `90s`, `10m`. 5m if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub health_timeout: Option<String>,
     /// Stops all syncs while true.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]

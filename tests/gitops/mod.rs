@@ -16,6 +16,7 @@ mod references;
 mod remotes;
 mod remotes_https;
 mod remotes_ssh;
+mod rollback;
 mod signatures;
 mod sources;
 mod state;

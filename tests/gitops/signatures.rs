@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reconcile::gitops::manage::Sources;
 use reconcile::gitops::report::Verdict;
 use reconcile::gitops::trust::{Keyring, Mode, Verify};
 use reconcile::gitops::{self, Config};
@@ -9,6 +10,8 @@ use reconcile::gitops::{self, Config};
 use super::harness::{World, actions, config_map, eventually, problems};
 use crate::support::git::Repository;
 use crate::support::signing::Signer;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The configuration of a world, with a policy over a file of this text.
 pub fn with_policy(world: &World, mode: Mode, keys: &str) -> Config {
@@ -360,4 +363,56 @@ async fn a_running_reconciler_waits_for_a_signed_commit_and_goes_on() {
     alice.commit(&repository, "signed again");
     there("b").await;
     following.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_back_to_is_verified_again() {
+    let (world, repository, signer, config) = ssh_world().await;
+    let sources = Sources::new(world.client.clone());
+    let commit = |value: &str, is_signed: bool| {
+        world.write("a.yaml", &config_map("a", value));
+        match is_signed {
+            true => signer.commit(&repository, value),
+            false => repository.commit(value),
+        }
+    };
+    let value = async || world.get("ConfigMap", "a").await.expect("a")["data"]["key"].clone();
+    let (unsigned, signed) = (commit("1", false), commit("2", true));
+    commit("3", true);
+    let following = world.follow_with(config.clone());
+    following.said("synced").await;
+    let error = sources.rollback(&unsigned, None, PATIENCE).await.expect_err("unsigned");
+    assert!(error.to_string().contains("it has no signature"), "{error}");
+    assert_eq!(value().await, "3", "nothing changes");
+    sources.rollback(&signed, None, PATIENCE).await.expect("signed");
+    assert_eq!(value().await, "2");
+    following.stop().await;
+
+    // The same of tags: what counts is the one that leads there.
+    for remote in [false, true] {
+        let world = World::new().await;
+        let sources = Sources::new(world.client.clone());
+        let repository = Repository::init(&world.source());
+        let (signer, public) = Signer::ssh(&world.path(""), "alice", "ed25519");
+        let mut config = with_policy(&world, Mode::Tag, &format!("alice {public}\n"));
+        if remote {
+            config.source = format!("file://{}", world.source().display());
+        }
+        config.semver = Some("1.x".into());
+        for tag in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+            world.write("a.yaml", &config_map("a", tag));
+            repository.commit(tag);
+            match tag {
+                "v1.1.0" => drop(repository.git(&["tag", "-m", tag, tag])),
+                _ => signer.tag(&repository, tag),
+            }
+        }
+        let following = world.follow_with(config);
+        following.said("synced").await;
+        let error = sources.rollback("v1.1.0", None, PATIENCE).await.expect_err("unsigned");
+        assert!(error.to_string().contains("it has no signature"), "{error}");
+        sources.rollback("v1.0.0", None, PATIENCE).await.expect("signed");
+        assert_eq!(world.get("ConfigMap", "a").await.expect("a")["data"]["key"], "v1.0.0");
+        following.stop().await;
+    }
 }

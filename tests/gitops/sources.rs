@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::harness::{World, config_map, eventually, pod};
+use crate::support::git::Repository;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn manage(world: &World, taken: &[&str]) -> DropGuard {
     let stop = CancellationToken::new();
@@ -176,4 +180,56 @@ async fn a_source_cannot_depend_on_itself() {
         refused.contains("spec.dependsOn[0]") && refused.contains("cannot come before itself"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_rollback_stands_in_the_status() {
+    let world = World::new().await;
+    let _manager = manage(&world, &[]);
+    let folder = world.path("apps");
+    world.create(source("apps", &folder, json!({"rollback": true}))).await;
+    told(&world, "apps", "Failed").await;
+    std::fs::create_dir_all(&folder).expect("a folder");
+    world
+        .create(source(
+            "files",
+            &folder,
+            json!({"rollback": true, "healthTimeout": "90s"}),
+        ))
+        .await;
+    let refused = told(&world, "files", "InvalidSpec").await;
+    let message = refused["status"]["conditions"][0]["message"]
+        .as_str()
+        .expect("a message");
+    assert!(message.contains("is no git source"), "{message}");
+    let refused = world
+        .try_create(source("soon", &folder, json!({"healthTimeout": "soon"})))
+        .await;
+    assert!(refused.expect_err("no duration").contains("spec.healthTimeout"));
+    let repository = Repository::init(&folder);
+    for value in ["1", "2"] {
+        std::fs::write(folder.join("map.yaml"), config_map("a", value)).expect("a manifest");
+        repository.commit(value);
+    }
+    told(&world, "apps", "Synced").await;
+    let sources = Sources::new(world.client.clone());
+    let status = sources
+        .rollback("HEAD~1", Some("apps"), PATIENCE)
+        .await
+        .expect("gone back");
+    let quarantine = status.record.quarantine.expect("a quarantine");
+    let there = told(&world, "apps", "RolledBack").await;
+    let condition = &there["status"]["conditions"][0];
+    let expected = format!(
+        "rolled back to {}: by hand; the commit {} is quarantined until a newer one comes",
+        &quarantine.instead.id[..7],
+        quarantine.revision.short()
+    );
+    assert_eq!(
+        (&condition["status"], &condition["message"]),
+        (&json!("False"), &json!(expected))
+    );
+    assert_eq!(there["status"]["revision"], quarantine.instead.id);
+    sources.suspend(Some("apps"), false).await.expect("resumed");
+    told(&world, "apps", "Synced").await;
 }

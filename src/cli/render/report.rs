@@ -53,6 +53,7 @@ pub fn report(report: &Report, source: Option<&str>, style: Style) -> Option<(St
             };
             (Ink::Faint, "waiting", format!("for {}{more}", named.join(", ")), false)
         }
+        Report::RolledBack(quarantine) => (Ink::Changed, "rolled back", printable(&quarantine.to_string()), false),
         Report::Notice { text } => (Ink::Changed, "note", printable(text), false),
     };
     // Padded before it is painted: colours have no width.

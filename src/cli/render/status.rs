@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{COLUMN, Ink, Style, count, printable};
 use crate::gitops::manage::Status;
-use crate::gitops::record::Past;
+use crate::gitops::record::{Healthy, Past, Quarantine, Record};
 
 /// The sources, a line each; then what is wrong, a line each.
 pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
@@ -34,7 +34,7 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
     }));
     let mut text = table(&rows, style);
     for status in all {
-        for (ink, label, detail) in details(status) {
+        for (ink, label, detail) in details(status, now) {
             let label = style.paint(ink, &format!("{label:<COLUMN$}"));
             let name = if all.len() > 1 {
                 format!("{}: ", status.name)
@@ -49,7 +49,7 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
 
 /// The revisions that were applied, a line each.
 pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
-    let header = ["APPLIED", "CHANGES", "ERRORS", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
+    let header = ["APPLIED", "CHANGES", "ERRORS", "STATE", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
     let mut rows = vec![header];
     rows.extend(past.iter().map(|past| {
         let errors = if past.problem_count == 0 {
@@ -61,10 +61,20 @@ pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
             (Ink::Plain, ago(past.at, now)),
             (Ink::Plain, past.counts.changes().to_string()),
             (errors, past.problem_count.to_string()),
+            seen(past),
             (Ink::Plain, past.revision.to_string()),
         ]
     }));
     table(&rows, style)
+}
+
+/// What became of a revision, where its health was looked at or it was gone back from.
+fn seen(past: &Past) -> (Ink, String) {
+    match (&past.quarantined, past.healthy_at) {
+        (Some(_), _) => (Ink::Changed, "quarantined".to_owned()),
+        (None, Some(_)) => (Ink::Added, "healthy".to_owned()),
+        (None, None) => (Ink::Plain, "-".to_owned()),
+    }
 }
 
 fn state(status: &Status) -> (Ink, String) {
@@ -82,6 +92,13 @@ fn state(status: &Status) -> (Ink, String) {
         (Ink::Error, count(record.problem_count, "error"))
     } else if record.approval.is_some() {
         (Ink::Changed, "waits for approval".to_owned())
+    } else if let Some(quarantine) = &record.quarantine {
+        let state = if quarantine.pinned.is_some() {
+            "pinned"
+        } else {
+            "rolled back"
+        };
+        (Ink::Changed, state.to_owned())
     } else if failed > 0 {
         (Ink::Error, format!("{failed} failed"))
     } else if status.healthy < status.objects {
@@ -91,7 +108,47 @@ fn state(status: &Status) -> (Ink, String) {
     }
 }
 
-fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
+/// What is not applied and why, and what was healthy last.
+fn rolled_back(record: &Record, now: Timestamp) -> Vec<(Ink, &'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(quarantine) = &record.quarantine {
+        let Quarantine {
+            revision,
+            reason,
+            at,
+            instead,
+            pinned,
+        } = quarantine;
+        if let Some(pinned) = pinned {
+            let what = match instead.id.starts_with(pinned.as_str()) {
+                true => instead.short().to_owned(),
+                false => format!("{pinned}, which is {}", instead.short()),
+            };
+            let text = format!("to {what}, until a newer commit or `reconcile resume`");
+            lines.push((Ink::Changed, "pinned", text));
+        }
+        lines.push((
+            Ink::Changed,
+            "quarantined",
+            format!("{revision} ({}): {reason}", ago(*at, now)),
+        ));
+    }
+    lines.extend(
+        record
+            .stays
+            .iter()
+            .map(|stays| (Ink::Changed, "note", stays.reason.clone())),
+    );
+    let healthy = record.healthy.iter();
+    let healthy = healthy.filter(|healthy| Some(&healthy.revision) != record.revision.as_ref());
+    lines.extend(healthy.map(|Healthy { revision, at }| {
+        let text = format!("{revision}, the last to be so ({})", ago(*at, now));
+        (Ink::Added, "healthy", text)
+    }));
+    lines
+}
+
+fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> {
     let record = &status.record;
     let mut details = Vec::new();
     details.extend(
@@ -124,6 +181,7 @@ fn details(status: &Status) -> Vec<(Ink, &'static str, String)> {
             .iter()
             .map(|approval| (Ink::Changed, "approval", approval.to_string())),
     );
+    details.extend(rolled_back(record, now));
     details.extend(status.unhealthy.iter().map(|one| match one.failed {
         true => (Ink::Error, "failed", format!("{}: {}", one.object, one.reason)),
         false => (Ink::Changed, "waiting", format!("{}: {}", one.object, one.reason)),
@@ -166,4 +224,97 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
         _ => format!("{}d", seconds / 86_400),
     };
     format!("{text} ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gitops::report::{Commit, Counts, Revision};
+
+    fn commit(id: &str, subject: &str) -> Commit {
+        Commit {
+            id: id.repeat(40),
+            reference: Some("main".into()),
+            subject: subject.into(),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn rolled_back(pinned: Option<&str>) -> Status {
+        let good = Revision::Commit(commit("a", "good"));
+        Status {
+            name: "apps".into(),
+            suspended: false,
+            requested: false,
+            objects: 2,
+            healthy: 2,
+            unhealthy: Vec::new(),
+            parent: String::new(),
+            record: Record {
+                revision: Some(good.clone()),
+                synced_at: Some(at(50)),
+                healthy: Some(Healthy {
+                    revision: good,
+                    at: at(10),
+                }),
+                quarantine: Some(Quarantine {
+                    revision: Revision::Commit(commit("b", "bad")),
+                    reason: "Pod default/web: Failed".into(),
+                    at: at(40),
+                    instead: commit("a", "good"),
+                    pinned: pinned.map(str::to_owned),
+                }),
+                ..Record::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_told_with_its_reason() {
+        let text = statuses(&[rolled_back(None)], at(60), Style::default());
+        let expected = "\
+NAME   REVISION   SYNCED    OBJECTS   HEALTHY   STATE
+apps   aaaaaaa    10s ago   2         2         rolled back
+quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
+";
+        assert_eq!(text, expected);
+        let mut status = rolled_back(Some("v1"));
+        status.record.healthy = status.record.healthy.map(|healthy| Healthy {
+            revision: Revision::Commit(commit("c", "older")),
+            ..healthy
+        });
+        let text = statuses(&[status], at(60), Style::default());
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        let expected = [
+            "apps   aaaaaaa    10s ago   2         2         pinned",
+            "pinned      to v1, which is aaaaaaa, until a newer commit or `reconcile resume`",
+            "quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed",
+            "healthy     ccccccc (main) older, the last to be so (50s ago)",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn history_says_what_became_of_revisions() {
+        let past = |id: &str, healthy: bool, quarantined: bool| Past {
+            revision: Revision::Commit(commit(id, "one")),
+            at: at(0),
+            counts: Counts::default(),
+            problem_count: 0,
+            healthy_at: healthy.then(|| at(1)),
+            quarantined: quarantined.then(|| "Failed".to_owned()),
+        };
+        let all = [past("a", false, false), past("b", false, true), past("a", true, false)];
+        let text = history(&all.into_iter().collect(), at(60), Style::default());
+        let expected = "\
+APPLIED   CHANGES   ERRORS   STATE         REVISION
+60s ago   0         0        -             aaaaaaa (main) one
+60s ago   0         0        quarantined   bbbbbbb (main) one
+60s ago   0         0        healthy       aaaaaaa (main) one
+";
+        assert_eq!(text, expected);
+    }
 }

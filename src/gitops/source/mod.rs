@@ -1,6 +1,7 @@
 //! Where manifests come from: directories and git. Reads completely or says what is missing; never writes to a source.
 
 mod directory;
+mod earlier;
 mod git;
 mod ignored;
 mod limits;
@@ -107,6 +108,12 @@ impl Source {
     /// Where it does not exist or the flags do not fit it.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let source = Self::locate(config)?;
+        if config.rollback && source.is_directory() {
+            return Err(Error::Config(format!(
+                "--rollback goes back to an earlier commit, and {} is no git source; give the root of the work tree, or --ref",
+                source.describe()
+            )));
+        }
         let Some(verify) = &config.verify else {
             return Ok(source);
         };
@@ -230,6 +237,11 @@ impl Source {
     /// # Errors
     /// Where the remote does not answer, refuses us or has no such reference.
     pub async fn refresh(&self) -> Result<(), Error> {
+        self.fetch(self.inner.reference.clone()).await
+    }
+
+    /// Fetches whatever it is from a remote.
+    async fn fetch(&self, reference: Reference) -> Result<(), Error> {
         let Kind::Remote { clone, .. } = &self.inner.kind else {
             return Ok(());
         };
@@ -244,7 +256,7 @@ impl Source {
             .name("git-fetch".into())
             .spawn(move || {
                 if let Kind::Remote { url, clone, access } = &inner.kind
-                    && sender.send(git::fetch(url, access, clone, &inner.reference)).is_err()
+                    && sender.send(git::fetch(url, access, clone, &reference)).is_err()
                 {
                     tracing::debug!("a fetch ended after nobody waited for it any more");
                 }

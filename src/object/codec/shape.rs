@@ -116,7 +116,7 @@ const POINTERS: &[(&str, &[&str])] = &[
     ),
     ("ServiceAccount", &["automountServiceAccountToken"]),
     ("ServiceAccountTokenProjection", &["expirationSeconds", "user"]),
-    ("SourceSpec", &["prune", "suspend"]),
+    ("SourceSpec", &["prune", "rollback", "suspend"]),
     ("Toleration", &["tolerationSeconds"]),
     (
         "TopologySpreadConstraint",

@@ -59,9 +59,14 @@ impl Strategy for Sources {
                 errors.push(FieldError::required(&path, ""));
             }
         }
-        if let Some(text) = &source.spec.interval {
-            if let Err(why) = duration(text) {
-                errors.push(FieldError::invalid(&spec.child("interval"), text, &why));
+        for (field, value) in [
+            ("interval", &source.spec.interval),
+            ("healthTimeout", &source.spec.health_timeout),
+        ] {
+            if let Some(text) = value
+                && let Err(why) = duration(text)
+            {
+                errors.push(FieldError::invalid(&spec.child(field), text, &why));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod chain;
+mod earlier;
 mod preview;
 mod remote;
 mod session;
@@ -19,6 +20,7 @@ use super::reference::{Reference, newest_first, some_of};
 use crate::gitops::error::Error;
 use crate::gitops::report::{Commit, Revision};
 
+pub(super) use earlier::{among, find, find_fetched, find_in_clone, is_hash, is_in_clone, keep, read_commit};
 pub(super) use preview::preview;
 pub(super) use remote::{fetch, is_fetched, read_clone};
 pub(super) use signed::Policy;

@@ -6,6 +6,7 @@ use std::path::Path;
 use git2::{ErrorClass, FetchOptions, Oid, Remote, Repository};
 use sha2::{Digest, Sha256};
 
+use super::earlier::is_hash;
 use super::session::Session;
 use super::url::Url;
 use super::{Policy, Snapshot, about, listed, signed};
@@ -15,10 +16,10 @@ use crate::gitops::source::ignored::Ignored;
 use crate::gitops::source::reference::{Reference, version};
 
 /// How many bytes of a hash name what is kept for a reference; enough to never meet twice.
-const NAME_BYTES: usize = 8;
+pub(super) const NAME_BYTES: usize = 8;
 
 /// Where our clone keeps what it fetched.
-const KEPT: &str = "refs/reconcile/";
+pub(super) const KEPT: &str = "refs/reconcile/";
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -76,7 +77,7 @@ impl Kept {
 }
 
 /// The reference in our clone for a reference of the remote.
-fn kept_reference(reference: &Reference) -> String {
+pub(super) fn kept_reference(reference: &Reference) -> String {
     let hash = Sha256::digest(reference.key().as_bytes());
     format!("{KEPT}{}", hex::encode(&hash[..NAME_BYTES]))
 }
@@ -202,8 +203,7 @@ fn choose(heads: &[(&str, Oid)], reference: &Reference) -> Result<Wanted, String
     let Reference::Named(name) = reference else {
         return Err("the repository has no commit yet, or its HEAD names a branch that is missing".into());
     };
-    let is_hash = (4..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hash {
+    if is_hash(name) {
         return Ok(Wanted::Commit(name.to_lowercase()));
     }
     let branches: Vec<&str> = below(BRANCHES).collect();

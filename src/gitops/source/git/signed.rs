@@ -64,6 +64,26 @@ pub(super) fn read(
     Ok(snapshot)
 }
 
+/// Reads what this very object leads to, or fails where the policy refuses it.
+pub(super) fn read_exactly(
+    repository: &Repository,
+    object: &Object<'_>,
+    tip: Commit,
+    folder: &Path,
+    ignored: &Ignored,
+    policy: Option<Policy<'_>>,
+) -> Result<Snapshot, Error> {
+    if let Some(policy) = policy
+        && let Some(reason) = objection(repository, object, &tip, policy)?
+    {
+        return Err(Error::Source(reason));
+    }
+    let commit = object
+        .peel_to_commit()
+        .map_err(|error| failed(&format!("{} is no commit", tip.short()), &error))?;
+    tree::read(repository, &commit, tip, folder, ignored)
+}
+
 /// What the policy has against the commit at HEAD, for a preview of files that are not committed yet.
 pub(super) fn objection_to_head(
     repository: &Repository,
