@@ -158,6 +158,10 @@ pub struct RunArgs {
     )]
     pub webhook_secret: Option<PathBuf>,
 
+    /// Where metrics are served for Prometheus, as GET /metrics over plain HTTP and to everybody who reaches it
+    #[arg(long, value_name = "ADDRESS:PORT", env = "RECONCILE_METRICS_LISTEN")]
+    pub metrics_listen: Option<std::net::SocketAddr>,
+
     /// Never delete
     #[arg(long, env = "RECONCILE_NO_PRUNE")]
     pub no_prune: bool,

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+
 use super::access::Access;
 use super::budget::Budget;
+use super::telling::Telling;
 use super::trust::Verify;
 use super::webhook::Webhooks;
 
@@ -42,6 +45,10 @@ pub struct Config {
     pub webhook_secret: Option<PathBuf>,
     /// Where webhooks arrive.
     pub webhooks: Webhooks,
+    /// The object that says what to follow; none where no object does.
+    pub about: Option<ObjectReference>,
+    /// Who else is told what becomes of it.
+    pub telling: Telling,
     /// Where clones of remote repositories are kept, under `sources/`.
     pub data_dir: PathBuf,
 }
@@ -65,6 +72,8 @@ impl Config {
             verify: None,
             webhook_secret: None,
             webhooks: Webhooks::default(),
+            about: None,
+            telling: Telling::default(),
             data_dir,
         }
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Secret, SecretReference};
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret, SecretReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -24,7 +25,9 @@ use super::config::Config;
 use super::error::Error;
 use super::fieldset::MANAGER;
 use super::inventory::Inventory;
+use super::observed::Observed;
 use super::report::{Report, Reporter};
+use super::telling::Telling;
 use super::webhook::Webhooks;
 use crate::client::{Told, lasting};
 use crate::object::source::{Source, SourceSpec, SourceStatus, duration};
@@ -48,6 +51,8 @@ pub struct Manager {
     pub webhooks: Webhooks,
     /// The file with the secret that they are signed with, where they are listened to.
     pub webhook_secret: Option<PathBuf>,
+    /// Who else is told what becomes of them.
+    pub telling: Telling,
     /// Where each source reports.
     pub reporter: Reporters,
 }
@@ -158,14 +163,14 @@ impl Task {
             return;
         };
         let set = ApplySet::of(&config.identity().unwrap_or_default());
-        let telling = Telling {
+        let reporter = Waking {
             news: Arc::clone(&self.news),
             inner: reporter,
         };
         let follow = super::run(
             self.manager.client.clone(),
             config,
-            Arc::new(telling),
+            Arc::new(reporter),
             self.stop.clone(),
         );
         tokio::select! {
@@ -184,6 +189,14 @@ impl Task {
         }
         let mut config = config(&name, spec, self.manager.data_dir.clone())?;
         config.webhooks = self.manager.webhooks.clone();
+        config.telling = self.manager.telling.clone();
+        config.about = Some(ObjectReference {
+            api_version: Some(Source::API_VERSION.to_owned()),
+            kind: Some(Source::KIND.to_owned()),
+            name: Some(name.clone()),
+            uid: self.source.uid(),
+            ..ObjectReference::default()
+        });
         config.webhook_secret.clone_from(&self.manager.webhook_secret);
         if let Some(SecretReference { name, namespace }) = &spec.secret_ref {
             let (name, namespace) = (
@@ -354,15 +367,19 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
 }
 
 /// Passes reports on and says that there are some.
-struct Telling {
+struct Waking {
     news: Arc<Notify>,
     inner: Arc<dyn Reporter>,
 }
 
-impl Reporter for Telling {
+impl Reporter for Waking {
     fn report(&self, report: Report) {
         self.inner.report(report);
         self.news.notify_one();
+    }
+
+    fn observe(&self, observed: &Observed<'_>) {
+        self.inner.observe(observed);
     }
 }
 

@@ -6,7 +6,8 @@
 //!   └── trigger             └──── live ◀── drift (watch)
 //! ```
 //!
-//! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers.
+//! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers; [`telling`]
+//! tells others what becomes of sources.
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round, and
 //! [`manager`] does so for every `Source` object. What became of a source, and what people ask of it through [`manage`],
 //! lies beside its inventory in the cluster ([`record`]).
@@ -27,6 +28,7 @@ mod kinds;
 pub mod manage;
 pub mod manager;
 mod manifests;
+pub mod observed;
 mod once;
 mod pattern;
 mod plan;
@@ -36,8 +38,10 @@ pub mod report;
 mod requests;
 mod run;
 mod schedule;
+mod serve;
 mod source;
 mod sync;
+pub mod telling;
 pub mod trust;
 pub mod webhook;
 

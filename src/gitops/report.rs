@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::observed::Observed;
+
 /// Which object, whatever version of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
@@ -342,6 +344,9 @@ fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result
 pub trait Reporter: Send + Sync {
     /// One report.
     fn report(&self, report: Report);
+
+    /// What went on, also where it is no news to a person. Of no interest to most.
+    fn observe(&self, _observed: &Observed<'_>) {}
 }
 
 impl<F: Fn(Report) + Send + Sync> Reporter for F {

@@ -17,10 +17,12 @@ use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
+use super::observed::{Observed, Round as Ended, Step};
 use super::report::{Action, ObjectKey, Problem, Report, Reporter};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
+use super::telling;
 use super::webhook::{self, Followed, Secret};
 
 /// First and longest pause after a failure.
@@ -56,15 +58,16 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let schedules = Schedules::parse(&config.schedules)?;
     let source = Source::open(&config)?;
+    let engine = Engine::new(client.clone(), &source, &config);
+    let others = telling::Told::begin(&client, &config, &engine.set, reporter);
+    let reporter = Arc::clone(&others.reporter);
     reporter.report(Report::Following {
         source: source.describe(),
     });
-    let engine = Engine::new(client.clone(), &source, &config);
     let drift = Drift::new(client, &engine.set);
     let mut follower = Follower {
         engine,
         source,
-        reporter,
         schedules,
         interval: config.interval,
         suspended: config.suspended,
@@ -73,7 +76,8 @@ pub(super) async fn run(
         fetch: None,
         fetch_again: false,
         asked: None,
-        news: news(&config)?,
+        news: news(&config, &reporter)?,
+        reporter,
         last: None,
         read_again: true,
         changed_at: None,
@@ -89,11 +93,12 @@ pub(super) async fn run(
         tracing::debug!("the reconciler was told to stop");
     }
     config.webhooks.remove(webhook_name(&config));
+    others.end().await;
     Ok(())
 }
 
 /// What webhooks wake, where they are listened to.
-fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
+fn news(config: &Config, reporter: &Arc<dyn Reporter>) -> Result<Option<Arc<Notify>>, Error> {
     let Some(file) = &config.webhook_secret else {
         return Ok(None);
     };
@@ -102,7 +107,11 @@ fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
         None => Followed::reference(config.reference.as_deref()),
     };
     let secret = Secret::read(file)?;
-    Ok(Some(config.webhooks.register(webhook_name(config), secret, followed)))
+    let reporter = Arc::clone(reporter);
+    let news = config
+        .webhooks
+        .register(webhook_name(config), secret, followed, reporter);
+    Ok(Some(news))
 }
 
 fn webhook_name(config: &Config) -> &str {
@@ -211,10 +220,12 @@ impl Follower {
         let Some(snapshot) = self.read().await? else {
             return Ok(());
         };
+        let before = inventory.record.clone();
         let defer = self.settling().map(|_| SETTLING.to_owned());
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
+        self.reporter.observe(&Observed::TakenUp(&prepared.revision));
         let reporter = Arc::clone(&self.reporter);
         let applied = self
             .engine
@@ -235,6 +246,15 @@ impl Follower {
         // A fetch under way may bring what a request is about.
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
+        self.reporter.observe(&Observed::Synced(Ended {
+            before: &before,
+            now: &prepared.inventory.record,
+            revision: &prepared.revision,
+            counts: applied.counts,
+            owned: prepared.inventory.members.len(),
+            replacing: applied.pending.len(),
+            elapsed: started.elapsed(),
+        }));
         self.summarize(prepared, applied, problems, started);
         Ok(())
     }
@@ -242,9 +262,11 @@ impl Follower {
     /// Tells, and records, when that changes.
     async fn is_suspended(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
         let suspended = inventory.controls.suspended || self.suspended;
-        if suspended != inventory.record.suspended {
+        let is_news = suspended != inventory.record.suspended;
+        if is_news {
             self.engine.note_suspended(inventory, suspended).await?;
         }
+        self.reporter.observe(&Observed::Suspended { suspended, is_news });
         if suspended != self.told.suspended {
             let text = match suspended {
                 true => "suspended: nothing is synced before `reconcile resume`",
@@ -367,8 +389,9 @@ impl Follower {
         let reason = error.to_string();
         self.retry = None;
         let after = self.back_off();
-        self.record_failure(&reason).await;
-        if self.told.failure.as_ref() == Some(&reason) {
+        let is_told = self.told.failure.as_ref() == Some(&reason);
+        self.record_failure(Step::Sync, &reason, is_told).await;
+        if is_told {
             tracing::debug!(%reason, ?after, "still failing");
         } else {
             self.reporter.report(Report::Retrying {
@@ -388,8 +411,10 @@ impl Follower {
         let after = self.fetch_backoff;
         self.fetch_backoff = (after * 2).min(BACKOFF.1);
         self.fetch_retry = Some(Instant::now() + after);
-        self.record_failure(&reason).await;
-        if self.told.fetch_failure.as_ref() != Some(&reason) {
+        let is_told = self.told.fetch_failure.as_ref() == Some(&reason);
+        self.reporter.observe(&Observed::Fetched(false));
+        self.record_failure(Step::Fetch, &reason, is_told).await;
+        if !is_told {
             self.reporter.report(Report::Retrying {
                 reason: reason.clone(),
                 after,
@@ -398,13 +423,22 @@ impl Follower {
         }
     }
 
-    async fn record_failure(&self, reason: &str) {
+    /// Records it, and says whether it was neither told nor recorded before.
+    async fn record_failure(&self, step: Step, reason: &str, is_told: bool) {
         // The API server may be what failed.
-        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
-            Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),
-        }
+        let is_new = match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason)).await {
+            Ok(Ok(is_new)) => is_new,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, reason, "a failure could not be recorded");
+                true
+            }
+            Err(_) => {
+                tracing::debug!(reason, "a failure could not be recorded in time");
+                true
+            }
+        };
+        let is_news = is_new && !is_told;
+        self.reporter.observe(&Observed::Failed { step, reason, is_news });
     }
 
     /// Tries again later, and later still the next time.
@@ -509,6 +543,7 @@ impl Follower {
                     }
                 }
                 Wake::Fetched(Ok(())) => {
+                    self.reporter.observe(&Observed::Fetched(true));
                     self.fetch_backoff = BACKOFF.0;
                     self.told.fetch_failure = None;
                     if std::mem::take(&mut self.fetch_again) {

@@ -222,15 +222,16 @@ impl Engine {
         Ok(problems)
     }
 
-    /// Records why there was no sync, where the cluster can be reached.
-    pub async fn note_failure(&self, reason: &str) -> Result<(), Error> {
+    /// Records why there was no sync, where the cluster can be reached; whether that was not recorded yet.
+    pub async fn note_failure(&self, reason: &str) -> Result<bool, Error> {
         let mut inventory = self.inventory().await?;
+        let is_new = inventory.record.failure.as_deref() != Some(reason);
         let record = Record {
             failure: Some(reason.to_owned()),
             answered: inventory.controls.requested.clone(),
             ..self.record(&inventory)
         };
-        self.note(&mut inventory, &record).await
+        self.note(&mut inventory, &record).await.map(|()| is_new)
     }
 
     /// Records whether syncs are suspended.

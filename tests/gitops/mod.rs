@@ -1,5 +1,6 @@
 //! Sources, plans and their outcome: real git and real files, against an API server in this process.
 
+mod events;
 mod fault_table;
 mod flags;
 mod follow;
@@ -8,6 +9,7 @@ mod harness;
 mod ignored;
 mod kills;
 mod manage;
+mod metrics;
 mod once;
 mod openpgp;
 mod plan_outcome;

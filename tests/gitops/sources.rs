@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
+use reconcile::gitops::telling::Telling;
+use reconcile::gitops::telling::metrics::Metrics;
 use reconcile::gitops::webhook::Webhooks;
 use reconcile::gitops::{Report, Reporter};
 use serde_json::{Value, json};
@@ -14,12 +16,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::harness::{World, config_map, eventually};
 
 fn manage(world: &World, taken: &[&str]) -> DropGuard {
+    manage_with(world, taken, &Metrics::default())
+}
+
+pub fn manage_with(world: &World, taken: &[&str], metrics: &Metrics) -> DropGuard {
     let stop = CancellationToken::new();
     let manager = Manager {
         client: world.client.clone(),
         data_dir: world.path("data"),
         webhooks: Webhooks::default(),
         webhook_secret: None,
+        telling: Telling {
+            metrics: metrics.clone(),
+        },
         taken: taken
             .iter()
             .map(|name| (*name).to_owned())
@@ -30,7 +39,7 @@ fn manage(world: &World, taken: &[&str]) -> DropGuard {
     stop.drop_guard()
 }
 
-fn source(name: &str, folder: &Path, rest: Value) -> Value {
+pub fn source(name: &str, folder: &Path, rest: Value) -> Value {
     let mut spec = json!({"source": folder});
     spec.as_object_mut()
         .expect("an object")
@@ -38,7 +47,7 @@ fn source(name: &str, folder: &Path, rest: Value) -> Value {
     json!({"apiVersion": "reconcile.dev/v1", "kind": "Source", "metadata": {"name": name}, "spec": spec})
 }
 
-fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
+pub fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
     let folder = world.path(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("map.yaml"), config_map(map, "1")).expect("a manifest");
