@@ -8,8 +8,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::gitops;
+use crate::gitops::telling::{CommitStatus, Receiver};
 use crate::object::Kind;
-use crate::object::source::Source;
+use crate::object::source::{Notification, Source};
 
 /// The most that is read: a file that lists sources is small.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -20,14 +21,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Where the file cannot be read, a document is no valid Source, or two have one name; says which document.
 pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
     let shown = path.display();
-    let length = std::fs::metadata(path)
-        .with_context(|| format!("--config {shown}"))?
-        .len();
-    ensure!(
-        length <= MAX_BYTES,
-        "--config {shown}: {length} bytes are more than the {MAX_BYTES} that are read"
-    );
-    let text = std::fs::read_to_string(path).with_context(|| format!("--config {shown}"))?;
+    let text = text("--config", path)?;
     let mut configs: Vec<gitops::Config> = Vec::new();
     let mut names = BTreeSet::new();
     for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
@@ -47,10 +41,43 @@ pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
                 place()
             );
         }
-        let config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let mut config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let notifications = spec.notifications.unwrap_or_default();
+        config.receivers = Receiver::of_files("spec.notifications", &notifications).with_context(place)?;
+        let status = spec.commit_status.as_ref();
+        let status = status.map(|status| CommitStatus::of_file("spec.commitStatus", &name, status));
+        config.commit_status = status.transpose().with_context(place)?;
         configs.push(config);
     }
     Ok(configs)
+}
+
+/// Those who are told what happens to SOURCE: a list of what a Source has as `spec.notifications`.
+///
+/// # Errors
+/// Where the file cannot be read, or says something that cannot be; says which field.
+pub fn receivers(path: &Path) -> Result<Vec<Receiver>> {
+    let place = || format!("--notify {}", path.display());
+    let text = text("--notify", path)?;
+    let mut unknown = Vec::new();
+    let document = serde_yaml::Deserializer::from_str(&text);
+    let specs: Option<Vec<Notification>> =
+        serde_ignored::deserialize(document, |field| unknown.push(field.to_string())).with_context(place)?;
+    if let Some(field) = unknown.first() {
+        bail!("{}: unknown field {field}", place());
+    }
+    Receiver::of_files("notifications", &specs.unwrap_or_default()).with_context(place)
+}
+
+fn text(flag: &str, path: &Path) -> Result<String> {
+    let place = || format!("{flag} {}", path.display());
+    let length = std::fs::metadata(path).with_context(place)?.len();
+    ensure!(
+        length <= MAX_BYTES,
+        "{}: {length} bytes are more than the {MAX_BYTES} that are read",
+        place()
+    );
+    std::fs::read_to_string(path).with_context(place)
 }
 
 fn source(value: Value) -> Result<(String, crate::object::source::SourceSpec)> {

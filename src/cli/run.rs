@@ -75,6 +75,10 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         webhook_secret: args.webhook_secret.clone(),
         webhooks,
         telling,
+        receivers: match &args.notify {
+            Some(path) => config_file::receivers(path)?,
+            None => Vec::new(),
+        },
         reference: args.reference.clone(),
         semver: args.semver.clone(),
         access: match &args.credentials {

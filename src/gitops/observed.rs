@@ -21,7 +21,12 @@ pub enum Observed<'a> {
         is_news: bool,
     },
     /// A round is about to apply this.
-    TakenUp(&'a Revision),
+    TakenUp {
+        /// What.
+        revision: &'a Revision,
+        /// Whether it was not applied before.
+        is_new: bool,
+    },
     /// A round is over.
     Synced(Round<'a>),
     /// A fetch or a sync failed as a whole, and is tried again.

@@ -201,6 +201,9 @@ pub struct Commit {
     pub reference: Option<String>,
     /// First line of its message.
     pub subject: String,
+    /// Who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
 }
 
 impl Commit {

@@ -59,7 +59,7 @@ pub(super) async fn run(
     let schedules = Schedules::parse(&config.schedules)?;
     let source = Source::open(&config)?;
     let engine = Engine::new(client.clone(), &source, &config);
-    let others = telling::Told::begin(&client, &config, &engine.set, reporter);
+    let others = telling::Told::begin(&client, &config, &engine.set, reporter)?;
     let reporter = Arc::clone(&others.reporter);
     reporter.report(Report::Following {
         source: source.describe(),
@@ -225,7 +225,10 @@ impl Follower {
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
-        self.reporter.observe(&Observed::TakenUp(&prepared.revision));
+        self.reporter.observe(&Observed::TakenUp {
+            revision: &prepared.revision,
+            is_new: before.revision.as_ref() != Some(&prepared.revision),
+        });
         let reporter = Arc::clone(&self.reporter);
         let applied = self
             .engine

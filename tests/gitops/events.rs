@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use reconcile::gitops::manage::Sources;
-use reconcile::gitops::telling::metrics::Metrics;
+use reconcile::gitops::telling::Telling;
 use serde_json::json;
 
 use super::harness::{World, config_map, eventually};
@@ -106,7 +106,7 @@ async fn the_same_again_is_counted_up() {
 #[tokio::test]
 async fn a_source_object_has_its_own_events() {
     let world = World::new().await;
-    let _manager = sources::manage_with(&world, &[], &Metrics::default());
+    let _manager = sources::manage_with(&world, &[], &Telling::default());
     let folder = sources::folder(&world, "one", "a");
     world.create(sources::source("apps", &folder, json!({}))).await;
     told(&world, "Source", "Normal Synced ", "1 created").await;

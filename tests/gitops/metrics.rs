@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use reconcile::gitops::manage::Sources;
+use reconcile::gitops::telling::Telling;
 use reconcile::gitops::telling::metrics::{self, Metrics};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -208,9 +209,9 @@ async fn a_remote_that_cannot_be_asked_is_counted() {
 #[tokio::test]
 async fn a_source_object_is_measured_while_it_is_followed() {
     let world = World::new().await;
-    let metrics = Metrics::default();
-    let scraped = Scraped::of(&metrics).await;
-    let _manager = sources::manage_with(&world, &[], &metrics);
+    let telling = Telling::default();
+    let scraped = Scraped::of(&telling.metrics).await;
+    let _manager = sources::manage_with(&world, &[], &telling);
     let folder = sources::folder(&world, "one", "a");
     world.create(sources::source("apps", &folder, json!({}))).await;
     scraped.shows("reconcile_objects{source=\"apps\"}", 1.0).await;

@@ -1,5 +1,6 @@
 //! Sources, plans and their outcome: real git and real files, against an API server in this process.
 
+mod commit_status;
 mod events;
 mod fault_table;
 mod flags;
@@ -10,9 +11,11 @@ mod ignored;
 mod kills;
 mod manage;
 mod metrics;
+mod notifications;
 mod once;
 mod openpgp;
 mod plan_outcome;
+mod receiver;
 mod references;
 mod remotes;
 mod remotes_https;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
 use reconcile::gitops::telling::Telling;
-use reconcile::gitops::telling::metrics::Metrics;
 use reconcile::gitops::webhook::Webhooks;
 use reconcile::gitops::{Report, Reporter};
 use serde_json::{Value, json};
@@ -16,19 +15,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::harness::{World, config_map, eventually};
 
 fn manage(world: &World, taken: &[&str]) -> DropGuard {
-    manage_with(world, taken, &Metrics::default())
+    manage_with(world, taken, &Telling::default())
 }
 
-pub fn manage_with(world: &World, taken: &[&str], metrics: &Metrics) -> DropGuard {
+pub fn manage_with(world: &World, taken: &[&str], telling: &Telling) -> DropGuard {
     let stop = CancellationToken::new();
     let manager = Manager {
         client: world.client.clone(),
         data_dir: world.path("data"),
         webhooks: Webhooks::default(),
         webhook_secret: None,
-        telling: Telling {
-            metrics: metrics.clone(),
-        },
+        telling: telling.clone(),
         taken: taken
             .iter()
             .map(|name| (*name).to_owned())
@@ -55,7 +52,7 @@ pub fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
 }
 
 /// Waits until the source's condition has that reason; returns the object.
-async fn told(world: &World, name: &str, reason: &str) -> Value {
+pub async fn told(world: &World, name: &str, reason: &str) -> Value {
     eventually(&format!("{name}: {reason}"), async || {
         let found = world.get_in("Source", None, name).await.ok_or("it is not there")?;
         match found["status"]["conditions"][0]["reason"].as_str() {

@@ -160,7 +160,7 @@ impl Happening {
 }
 
 /// What was done, for people.
-fn sum(counts: Counts) -> String {
+pub fn sum(counts: Counts) -> String {
     let named = [
         (counts.create, "created"),
         (counts.update, "changed"),

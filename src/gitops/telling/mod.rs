@@ -1,10 +1,20 @@
-//! Tells others what becomes of a source: whoever reads metrics, and people who look at the cluster. Never holds a sync
-//! up, and never decides anything.
+//! Tells others what becomes of a source: whoever reads metrics, people who look at the cluster, receivers of messages
+//! over HTTP, and the host of a repository. Never holds a sync up, and never decides anything.
+//!
+//! ```text
+//! follower ─▶ reporters ─┬▶ metrics
+//!                        ├▶ narrator ─┬▶ events (a queue) ─▶ API server
+//!                        │            └▶ receiver ─▶ delivery (a queue each) ─▶ HTTP
+//!                        └▶ commit_status ─────────▶ delivery
+//! ```
 
+mod commit_status;
+mod delivery;
 mod events;
 mod happening;
 pub mod metrics;
 mod narrator;
+mod receiver;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +25,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::applyset::ApplySet;
 use super::config::Config;
+use super::error::Error;
 use super::observed::Observed;
 use super::report::{Report, Reporter};
+use commit_status::Setter;
+use delivery::Queue;
 use events::About;
 use metrics::Metrics;
-use narrator::Narrator;
+use narrator::{Listener, Narrator};
+use receiver::Notifier;
+
+pub use commit_status::CommitStatus;
+pub use delivery::Patience;
+pub use receiver::Receiver;
 
 /// How long what is still to be told may hold up the end of a follower.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,6 +47,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Telling {
     /// Where all of them are measured.
     pub metrics: Metrics,
+    /// How patiently messages are delivered.
+    pub patience: Patience,
 }
 
 /// Those who are told of one source.
@@ -41,7 +61,10 @@ pub(super) struct Told {
 
 impl Told {
     /// Whoever is told of what that source's follower reports, `reporter` first.
-    pub fn begin(client: &Client, config: &Config, set: &ApplySet, reporter: Arc<dyn Reporter>) -> Self {
+    ///
+    /// # Errors
+    /// Where nothing could be sent at all.
+    pub fn begin(client: &Client, config: &Config, set: &ApplySet, reporter: Arc<dyn Reporter>) -> Result<Self, Error> {
         let mut tasks = JoinSet::new();
         let closing = CancellationToken::new();
         let measured = Arc::new(config.telling.metrics.source(set.short_name()));
@@ -51,12 +74,38 @@ impl Told {
         };
         let (events, posting) = events::begin(client.clone(), about, closing.clone());
         tasks.spawn(posting);
-        let narrator = Arc::new(Narrator::new(vec![Box::new(events)]));
-        Self {
-            reporter: Arc::new(Several(vec![reporter, measured, narrator])),
+        let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(events)];
+        let mut reporters: Vec<Arc<dyn Reporter>> = vec![reporter, measured];
+        // What becomes of messages is measured and said, and no message tells of it.
+        let nearest: Arc<dyn Reporter> = Arc::new(Several(reporters.clone()));
+        let mut deliver = |who: String| -> Result<Queue, Error> {
+            let queue = Queue::new(Arc::clone(&nearest));
+            let patience = config.telling.patience;
+            tasks.spawn(
+                queue
+                    .clone()
+                    .deliver(delivery::client()?, who, patience, closing.clone()),
+            );
+            Ok(queue)
+        };
+        for receiver in &config.receivers {
+            let queue = deliver(receiver.name().to_owned())?;
+            listeners.push(Box::new(Notifier {
+                source: set.short_name().to_owned(),
+                receiver: receiver.clone(),
+                queue,
+            }));
+        }
+        if let Some(to) = &config.commit_status {
+            let queue = deliver("commitStatus".to_owned())?;
+            reporters.push(Arc::new(Setter::new(to.clone(), queue)));
+        }
+        reporters.push(Arc::new(Narrator::new(listeners)));
+        Ok(Self {
+            reporter: Arc::new(Several(reporters)),
             tasks,
             closing,
-        }
+        })
     }
 
     /// Waits a moment for what is still to be told.

@@ -280,7 +280,7 @@ impl Reporter for SourceMetrics {
             Observed::Fetched(false) => self.count(&families.fetches, Fetched::Failure),
             Observed::WebhookAnswered(status) => self.count(&families.webhooks, Webhook::of(*status)),
             Observed::Suspended { suspended, .. } => self.set(&families.suspended, usize::from(*suspended)),
-            Observed::TakenUp(_) => {}
+            Observed::TakenUp { .. } => {}
             Observed::Synced(round) => self.synced(round),
             Observed::Failed { step, .. } => {
                 if *step == Step::Sync {
