@@ -135,11 +135,6 @@ async fn what_goes_on_is_counted() {
         ("reconcile_changes_total{source=\"source\",action=\"create\"}", 1.0),
         ("reconcile_changes_total{source=\"source\",action=\"delete\"}", 0.0),
         ("reconcile_syncs_total{source=\"source\",result=\"failure\"}", 0.0),
-        ("reconcile_sync_duration_seconds_count{source=\"source\"}", 1.0),
-        (
-            "reconcile_sync_duration_seconds_bucket{le=\"+Inf\",source=\"source\"}",
-            1.0,
-        ),
         ("reconcile_objects{source=\"source\"}", 1.0),
         ("reconcile_problems{source=\"source\"}", 0.0),
         ("reconcile_suspended{source=\"source\"}", 0.0),
