@@ -59,14 +59,17 @@ pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
 pub fn receivers(path: &Path) -> Result<Vec<Receiver>> {
     let place = || format!("--notify {}", path.display());
     let text = text("--notify", path)?;
-    let mut unknown = Vec::new();
-    let document = serde_yaml::Deserializer::from_str(&text);
-    let specs: Option<Vec<Notification>> =
-        serde_ignored::deserialize(document, |field| unknown.push(field.to_string())).with_context(place)?;
-    if let Some(field) = unknown.first() {
-        bail!("{}: unknown field {field}", place());
+    let values: Option<Vec<Value>> = serde_yaml::from_str(&text).with_context(place)?;
+    let mut specs: Vec<Notification> = Vec::new();
+    for (index, value) in values.into_iter().flatten().enumerate() {
+        let mut unknown = Vec::new();
+        let decoded = serde_ignored::deserialize(value, |field| unknown.push(field.to_string()));
+        specs.push(decoded.with_context(|| format!("{}: notifications[{index}]", place()))?);
+        if let Some(field) = unknown.first() {
+            bail!("{}: unknown field notifications[{index}].{field}", place());
+        }
     }
-    Receiver::of_files("notifications", &specs.unwrap_or_default()).with_context(place)
+    Receiver::of_files("notifications", &specs).with_context(place)
 }
 
 fn text(flag: &str, path: &Path) -> Result<String> {
@@ -137,6 +140,18 @@ mod tests {
             ),
             (document("a", "  prun: false\n"), "spec.prun"),
             (document("a", "  pruneBudget: half\n"), "half"),
+            (
+                document("a", "  notifications: [{type: slack, secretRef: {name: x}}]\n"),
+                "document 1: spec.notifications[0].secretRef",
+            ),
+            (
+                document("a", "  notifications: [{type: slack, urlfile: x}]\n"),
+                "spec.notifications[0].urlfile",
+            ),
+            (
+                document("a", "  commitStatus: {type: github, repository: o/n}\n"),
+                "spec.commitStatus.tokenFile",
+            ),
             (document("A_", ""), "metadata.name"),
             (
                 "kind: Pod\napiVersion: v1\n".to_owned(),
@@ -147,5 +162,26 @@ mod tests {
             let error = format!("{:#}", read_text(&text).expect_err(part));
             assert!(error.contains(part), "{error}");
         }
+    }
+    #[test]
+    fn who_is_told_of_the_single_source() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let path = scratch.path().join("notify.yaml");
+        std::fs::write(scratch.path().join("url"), "https://hooks.example/sesame").expect("written");
+        let list = |rest: &str| format!("- type: slack\n  urlFile: {}/url\n{rest}", scratch.path().display());
+        for (text, part) in [
+            (list("  evnts: []\n"), "unknown field notifications[0].evnts"),
+            (list("  events: [Sunk]\n"), "notifications[0].events[0]: \"Sunk\""),
+            (list("") + "- type: slack\n", "notifications[1].urlFile: give a file"),
+            ("type: slack\n".to_owned(), "--notify"),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let error = format!("{:#}", receivers(&path).expect_err(part));
+            assert!(error.contains(part) && !error.contains("sesame"), "{error}");
+        }
+        std::fs::write(&path, list("  minimumLevel: error\n")).expect("written");
+        assert_eq!(receivers(&path).expect("valid").len(), 1);
+        std::fs::write(&path, "").expect("written");
+        assert!(receivers(&path).expect("nobody").is_empty());
     }
 }

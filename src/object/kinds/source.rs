@@ -51,10 +51,10 @@ impl Strategy for Sources {
                 }
             }
         }
-        if let Some(text) = &source.spec.interval {
-            if let Err(why) = duration(text) {
-                errors.push(FieldError::invalid(&spec.child("interval"), text, &why));
-            }
+        if let Some(text) = &source.spec.interval
+            && let Err(why) = duration(text)
+        {
+            errors.push(FieldError::invalid(&spec.child("interval"), text, &why));
         }
     }
 
