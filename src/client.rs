@@ -1,5 +1,7 @@
-//! What everything that talks through `kube::Client` shares: how an answer of the API server reads to a person, and
-//! watches that go on.
+//! What everything that talks through `kube::Client` shares: how an answer of the API server reads to a person,
+//! watches that go on, and events for people.
+
+pub mod events;
 
 use std::error::Error;
 use std::fmt::{self, Display};

@@ -16,7 +16,7 @@
 //! | [`object`] | what an object is: kinds, defaults, validation, patches; pure | k8s-openapi |
 //! | [`store`] | bytes at a revision | redb, etcd-client |
 //! | [`apiserver`] | HTTP over a store | `object`, `store` |
-//! | [`client`] | what those that talk through `kube::Client` share: errors for people, watches that last | `kube` |
+//! | [`client`] | what those that talk through `kube::Client` share: errors for people, watches that last, events | `kube` |
 //! | [`gitops`] | sources, plans, applying them | `object`, `client`, `kube::Client` |
 //! | [`scheduler`] | choosing a node for a pod | `object`, `client`, `kube::Client` |
 //! | [`kubelet`] | running a node's pods in Docker | `object`, `client`, `kube::Client` |

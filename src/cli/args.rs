@@ -78,7 +78,7 @@ pub struct RunArgs {
     pub source: String,
 
     /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
-    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "rollback", "health_timeout", "verify_commits", "verify_tags"])]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "rollback", "health_timeout", "verify_commits", "verify_tags", "notify"])]
     pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
@@ -164,6 +164,14 @@ pub struct RunArgs {
         requires = "webhook_listen"
     )]
     pub webhook_secret: Option<PathBuf>,
+
+    /// Where metrics are served for Prometheus, as GET /metrics over plain HTTP and to everybody who reaches it
+    #[arg(long, value_name = "ADDRESS:PORT", env = "RECONCILE_METRICS_LISTEN")]
+    pub metrics_listen: Option<std::net::SocketAddr>,
+
+    /// Who is told by HTTP what happens to SOURCE: a YAML list of what a Source has as spec.notifications, with urlFile for the address
+    #[arg(long, value_name = "FILE", env = "RECONCILE_NOTIFY")]
+    pub notify: Option<PathBuf>,
 
     /// Never delete
     #[arg(long, env = "RECONCILE_NO_PRUNE")]

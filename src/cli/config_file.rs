@@ -8,8 +8,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::gitops;
+use crate::gitops::telling::{CommitStatus, Receiver};
 use crate::object::Kind;
-use crate::object::source::Source;
+use crate::object::source::{Notification, Source};
 
 /// The most that is read: a file that lists sources is small.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -20,14 +21,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Where the file cannot be read, a document is no valid Source, or two have one name; says which document.
 pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
     let shown = path.display();
-    let length = std::fs::metadata(path)
-        .with_context(|| format!("--config {shown}"))?
-        .len();
-    ensure!(
-        length <= MAX_BYTES,
-        "--config {shown}: {length} bytes are more than the {MAX_BYTES} that are read"
-    );
-    let text = std::fs::read_to_string(path).with_context(|| format!("--config {shown}"))?;
+    let text = text("--config", path)?;
     let mut configs: Vec<gitops::Config> = Vec::new();
     let mut names = BTreeSet::new();
     for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
@@ -47,10 +41,46 @@ pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
                 place()
             );
         }
-        let config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let mut config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let notifications = spec.notifications.unwrap_or_default();
+        config.receivers = Receiver::of_files("spec.notifications", &notifications).with_context(place)?;
+        let status = spec.commit_status.as_ref();
+        let status = status.map(|status| CommitStatus::of_file("spec.commitStatus", &name, status));
+        config.commit_status = status.transpose().with_context(place)?;
         configs.push(config);
     }
     Ok(configs)
+}
+
+/// Those who are told what happens to SOURCE: a list of what a Source has as `spec.notifications`.
+///
+/// # Errors
+/// Where the file cannot be read, or says something that cannot be; says which field.
+pub fn receivers(path: &Path) -> Result<Vec<Receiver>> {
+    let place = || format!("--notify {}", path.display());
+    let text = text("--notify", path)?;
+    let values: Option<Vec<Value>> = serde_yaml::from_str(&text).with_context(place)?;
+    let mut specs: Vec<Notification> = Vec::new();
+    for (index, value) in values.into_iter().flatten().enumerate() {
+        let mut unknown = Vec::new();
+        let decoded = serde_ignored::deserialize(value, |field| unknown.push(field.to_string()));
+        specs.push(decoded.with_context(|| format!("{}: notifications[{index}]", place()))?);
+        if let Some(field) = unknown.first() {
+            bail!("{}: unknown field notifications[{index}].{field}", place());
+        }
+    }
+    Receiver::of_files("notifications", &specs).with_context(place)
+}
+
+fn text(flag: &str, path: &Path) -> Result<String> {
+    let place = || format!("{flag} {}", path.display());
+    let length = std::fs::metadata(path).with_context(place)?.len();
+    ensure!(
+        length <= MAX_BYTES,
+        "{}: {length} bytes are more than the {MAX_BYTES} that are read",
+        place()
+    );
+    std::fs::read_to_string(path).with_context(place)
 }
 
 fn source(value: Value) -> Result<(String, crate::object::source::SourceSpec)> {
@@ -110,6 +140,18 @@ mod tests {
             ),
             (document("a", "  prun: false\n"), "spec.prun"),
             (document("a", "  pruneBudget: half\n"), "half"),
+            (
+                document("a", "  notifications: [{type: slack, secretRef: {name: x}}]\n"),
+                "document 1: spec.notifications[0].secretRef",
+            ),
+            (
+                document("a", "  notifications: [{type: slack, urlfile: x}]\n"),
+                "spec.notifications[0].urlfile",
+            ),
+            (
+                document("a", "  commitStatus: {type: github, repository: o/n}\n"),
+                "spec.commitStatus.tokenFile",
+            ),
             (document("A_", ""), "metadata.name"),
             (
                 "kind: Pod\napiVersion: v1\n".to_owned(),
@@ -120,5 +162,26 @@ mod tests {
             let error = format!("{:#}", read_text(&text).expect_err(part));
             assert!(error.contains(part), "{error}");
         }
+    }
+    #[test]
+    fn who_is_told_of_the_single_source() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let path = scratch.path().join("notify.yaml");
+        std::fs::write(scratch.path().join("url"), "https://hooks.example/sesame").expect("written");
+        let list = |rest: &str| format!("- type: slack\n  urlFile: {}/url\n{rest}", scratch.path().display());
+        for (text, part) in [
+            (list("  evnts: []\n"), "unknown field notifications[0].evnts"),
+            (list("  events: [Sunk]\n"), "notifications[0].events[0]: \"Sunk\""),
+            (list("") + "- type: slack\n", "notifications[1].urlFile: give a file"),
+            ("type: slack\n".to_owned(), "--notify"),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let error = format!("{:#}", receivers(&path).expect_err(part));
+            assert!(error.contains(part) && !error.contains("sesame"), "{error}");
+        }
+        std::fs::write(&path, list("  minimumLevel: error\n")).expect("written");
+        assert_eq!(receivers(&path).expect("valid").len(), 1);
+        std::fs::write(&path, "").expect("written");
+        assert!(receivers(&path).expect("nobody").is_empty());
     }
 }

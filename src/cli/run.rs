@@ -15,6 +15,7 @@ use super::{config_file, connect, node, report, serve};
 use crate::apiserver::pki::Pki;
 use crate::apiserver::{self, ApiServer};
 use crate::gitops::report::Verdict;
+use crate::gitops::telling::{Telling, metrics};
 use crate::gitops::trust::{Keyring, Mode, Verify};
 use crate::gitops::webhook::{self, Webhooks};
 use crate::store::{Embedded, Store};
@@ -59,12 +60,13 @@ fn verify(args: &RunArgs) -> Result<Option<Verify>> {
 
 /// What to follow: SOURCE, or what the file says.
 fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
-    let webhooks = Webhooks::default();
+    let (webhooks, telling) = (Webhooks::default(), Telling::default());
     if let Some(path) = &args.config {
         let mut configs = config_file::read(path, data.path())?;
         for config in &mut configs {
             config.webhook_secret.clone_from(&args.webhook_secret);
             config.webhooks = webhooks.clone();
+            config.telling = telling.clone();
         }
         return Ok(configs);
     }
@@ -72,6 +74,11 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         verify: verify(args)?,
         webhook_secret: args.webhook_secret.clone(),
         webhooks,
+        telling,
+        receivers: match &args.notify {
+            Some(path) => config_file::receivers(path)?,
+            None => Vec::new(),
+        },
         reference: args.reference.clone(),
         semver: args.semver.clone(),
         access: match &args.credentials {
@@ -91,7 +98,7 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
     }])
 }
 
-/// Follows the sources, and listens for their webhooks; with a file of them also those that are objects of the cluster, where it has that kind.
+/// Follows the sources, listens for their webhooks and serves their metrics; with a file of them also those that are objects of the cluster, where it has that kind.
 async fn follow(
     args: &RunArgs,
     data: &DataDir,
@@ -100,9 +107,9 @@ async fn follow(
     supervisor: &mut Supervisor,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let hooks = configs
+    let (hooks, telling) = configs
         .first()
-        .map(|config| config.webhooks.clone())
+        .map(|config| (config.webhooks.clone(), config.telling.clone()))
         .unwrap_or_default();
     if let Some(address) = args.webhook_listen {
         let listener = serve::listen(address, "--webhook-listen").await?;
@@ -114,6 +121,14 @@ async fn follow(
         let (hooks, stop) = (hooks.clone(), shutdown.clone());
         supervisor.spawn("webhooks", async move {
             webhook::serve(listener, hooks, stop).await.context("serving webhooks")
+        });
+    }
+    if let Some(address) = args.metrics_listen {
+        let listener = serve::listen(address, "--metrics-listen").await?;
+        report::announce("metrics", format_args!("http://{}/metrics", listener.local_addr()?))?;
+        let (metrics, stop) = (telling.metrics.clone(), shutdown.clone());
+        supervisor.spawn("metrics", async move {
+            metrics::serve(listener, metrics, stop).await.context("serving metrics")
         });
     }
     let taken = configs.iter().filter_map(|config| config.name.clone()).collect();
@@ -131,6 +146,7 @@ async fn follow(
         taken,
         webhooks: hooks,
         webhook_secret: args.webhook_secret.clone(),
+        telling,
         reporter: Arc::new(move |name| Arc::new(Printer::of(output, Some(name)))),
     };
     if args.config.is_some() || (args.server.is_none() && args.kubeconfig.is_none()) {

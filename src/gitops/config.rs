@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+
 use super::access::Access;
 use super::budget::Budget;
+use super::telling::{CommitStatus, Receiver, Telling};
 use super::trust::Verify;
 use super::webhook::Webhooks;
 use super::window::Window;
@@ -54,6 +57,14 @@ pub struct Config {
     pub webhook_secret: Option<PathBuf>,
     /// Where webhooks arrive.
     pub webhooks: Webhooks,
+    /// The object that says what to follow; none where no object does.
+    pub about: Option<ObjectReference>,
+    /// Who is told by HTTP what happens to it.
+    pub receivers: Vec<Receiver>,
+    /// Where its commits are shown to be applied.
+    pub commit_status: Option<CommitStatus>,
+    /// Who else is told what becomes of it.
+    pub telling: Telling,
     /// Where clones of remote repositories are kept, under `sources/`.
     pub data_dir: PathBuf,
 }
@@ -82,6 +93,10 @@ impl Config {
             verify: None,
             webhook_secret: None,
             webhooks: Webhooks::default(),
+            about: None,
+            receivers: Vec::new(),
+            commit_status: None,
+            telling: Telling::default(),
             data_dir,
         }
     }

@@ -1,14 +1,15 @@
 //! Follows every `Source` object of the cluster: a follower each, begun anew when its spec changes, ended when it goes.
 //! What a source that is deleted has made stays: nobody asked to delete that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Secret, SecretReference};
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret, SecretReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -24,8 +25,10 @@ use super::config::Config;
 use super::error::Error;
 use super::fieldset::MANAGER;
 use super::inventory::Inventory;
+use super::observed::Observed;
 use super::report::{Report, Reporter};
-use super::webhook::Webhooks;
+use super::telling::{CommitStatus, Receiver, Telling};
+use super::webhook::{self, Webhooks};
 use super::window::Window;
 use crate::client::{Told, lasting};
 use crate::object::source::{Source, SourceSpec, SourceStatus, duration};
@@ -49,6 +52,8 @@ pub struct Manager {
     pub webhooks: Webhooks,
     /// The file with the secret that they are signed with, where they are listened to.
     pub webhook_secret: Option<PathBuf>,
+    /// Who else is told what becomes of them.
+    pub telling: Telling,
     /// Where each source reports.
     pub reporter: Reporters,
 }
@@ -159,14 +164,14 @@ impl Task {
             return;
         };
         let set = ApplySet::of(&config.identity().unwrap_or_default());
-        let telling = Telling {
+        let reporter = Waking {
             news: Arc::clone(&self.news),
             inner: reporter,
         };
         let follow = super::run(
             self.manager.client.clone(),
             config,
-            Arc::new(telling),
+            Arc::new(reporter),
             self.stop.clone(),
         );
         tokio::select! {
@@ -185,22 +190,76 @@ impl Task {
         }
         let mut config = config(&name, spec, self.manager.data_dir.clone())?;
         config.webhooks = self.manager.webhooks.clone();
+        config.telling = self.manager.telling.clone();
+        config.about = Some(ObjectReference {
+            api_version: Some(Source::API_VERSION.to_owned()),
+            kind: Some(Source::KIND.to_owned()),
+            name: Some(name.clone()),
+            uid: self.source.uid(),
+            ..ObjectReference::default()
+        });
         config.webhook_secret.clone_from(&self.manager.webhook_secret);
-        if let Some(SecretReference { name, namespace }) = &spec.secret_ref {
-            let (name, namespace) = (
-                name.as_deref().unwrap_or_default(),
-                namespace.as_deref().unwrap_or_default(),
-            );
-            let secrets: Api<Secret> = Api::namespaced(self.manager.client.clone(), namespace);
-            let secret = secrets.get(name).await.map_err(|error| {
-                let reason = Told(&error);
-                Error::Source(format!("Secret {namespace}/{name} cannot be read: {reason}"))
-            })?;
-            let data = secret.data.unwrap_or_default();
-            let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
-            config.access = Access::from_data(&data)?;
+        if let Some(reference) = &spec.secret_ref {
+            config.access = Access::from_data(&self.secret(reference).await?)?;
         }
+        self.telling(&mut config).await?;
         super::check(&config).map(|()| config)
+    }
+
+    /// Who is told of the source, with the Secrets that lead to them.
+    async fn telling(&self, config: &mut Config) -> Result<(), Error> {
+        let (name, spec) = (self.source.name_any(), &self.source.spec);
+        for (index, notification) in spec.notifications.iter().flatten().enumerate() {
+            let place = format!("spec.notifications[{index}]");
+            let in_files = notification.url_file.is_some() || notification.token_file.is_some();
+            let data = self.named(&place, notification.secret_ref.as_ref(), in_files).await?;
+            let url = key(&data, &place, "url")?;
+            let token = data.get("token").cloned().and_then(webhook::Secret::new);
+            let receiver = Receiver::new(&place, notification, &url, token.as_ref())?;
+            config.receivers.push(receiver);
+        }
+        if let Some(status) = &spec.commit_status {
+            let place = "spec.commitStatus";
+            let data = self
+                .named(place, status.secret_ref.as_ref(), status.token_file.is_some())
+                .await?;
+            let token = key(&data, place, "token")?;
+            config.commit_status = Some(CommitStatus::new(place, &name, status, &token)?);
+        }
+        Ok(())
+    }
+
+    /// The Secret that a part of the spec names; files are for those who have the machine.
+    async fn named(
+        &self,
+        place: &str,
+        reference: Option<&SecretReference>,
+        in_files: bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        if in_files {
+            let reason = "urlFile and tokenFile are for --config; an object has secretRef";
+            return Err(Error::Config(format!("{place}: {reason}")));
+        }
+        match reference {
+            Some(reference) if reference.name.is_some() && reference.namespace.is_some() => {
+                self.secret(reference).await
+            }
+            _ => Err(Error::Config(format!(
+                "{place}.secretRef: give name and namespace of a Secret"
+            ))),
+        }
+    }
+
+    async fn secret(&self, reference: &SecretReference) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let name = reference.name.as_deref().unwrap_or_default();
+        let namespace = reference.namespace.as_deref().unwrap_or_default();
+        let secrets: Api<Secret> = Api::namespaced(self.manager.client.clone(), namespace);
+        let secret = secrets.get(name).await.map_err(|error| {
+            let reason = Told(&error);
+            Error::Source(format!("Secret {namespace}/{name} cannot be read: {reason}"))
+        })?;
+        let data = secret.data.unwrap_or_default();
+        Ok(data.into_iter().map(|(key, value)| (key, value.0)).collect())
     }
 
     /// The configuration once it can be followed; None where it never can.
@@ -312,6 +371,12 @@ impl Task {
     }
 }
 
+/// What a Secret holds; it may come.
+fn key(data: &BTreeMap<String, Vec<u8>>, place: &str, key: &str) -> Result<webhook::Secret, Error> {
+    let value = data.get(key).cloned().and_then(webhook::Secret::new);
+    value.ok_or_else(|| Error::Source(format!("{place}.secretRef: that Secret has no {key:?}")))
+}
+
 /// The status after this; a condition that stays keeps the time of its last change.
 fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&Inventory>) -> SourceStatus {
     let known = before
@@ -379,15 +444,19 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
 }
 
 /// Passes reports on and says that there are some.
-struct Telling {
+struct Waking {
     news: Arc<Notify>,
     inner: Arc<dyn Reporter>,
 }
 
-impl Reporter for Telling {
+impl Reporter for Waking {
     fn report(&self, report: Report) {
         self.inner.report(report);
         self.news.notify_one();
+    }
+
+    fn observe(&self, observed: &Observed<'_>) {
+        self.inner.observe(observed);
     }
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`rollback`] keeps what is applied apart from what the source is at, where a revision does not become healthy.
-//! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers.
+//! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers; [`telling`]
+//! tells others what becomes of sources.
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round, and
 //! [`manager`] does so for every `Source` object. What became of a source, and what people ask of it through [`manage`],
 //! lies beside its inventory in the cluster ([`record`]).
@@ -30,6 +31,7 @@ mod kinds;
 pub mod manage;
 pub mod manager;
 mod manifests;
+pub mod observed;
 mod once;
 mod order;
 mod pattern;
@@ -42,8 +44,10 @@ mod requests;
 mod rollback;
 mod run;
 mod schedule;
+mod serve;
 mod source;
 mod sync;
+pub mod telling;
 pub mod trust;
 mod wave;
 pub mod webhook;

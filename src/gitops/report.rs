@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::observed::Observed;
 use super::rollback::Quarantine;
 
 /// Which object, whatever version of its kind.
@@ -208,6 +209,9 @@ pub struct Commit {
     pub reference: Option<String>,
     /// First line of its message.
     pub subject: String,
+    /// Who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
 }
 
 impl Commit {
@@ -361,6 +365,9 @@ fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result
 pub trait Reporter: Send + Sync {
     /// One report.
     fn report(&self, report: Report);
+
+    /// What went on, also where it is no news to a person. Of no interest to most.
+    fn observe(&self, _observed: &Observed<'_>) {}
 }
 
 impl<F: Fn(Report) + Send + Sync> Reporter for F {

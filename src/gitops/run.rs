@@ -18,13 +18,15 @@ use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::inventory::Inventory;
+use super::observed::{Observed, Round as Ended, Step};
 use super::order::Order;
 use super::quiet::{Marks, Quiet};
-use super::report::{Action, ObjectKey, Problem, Report, Reporter};
+use super::report::{Action, Counts, ObjectKey, Problem, Report, Reporter};
 use super::rollback::{Rollback, Tools};
 use super::schedule::{Schedules, jittered};
 use super::source::{Snapshot, Source, View, Watch};
 use super::sync::{Engine, Prepared};
+use super::telling;
 use super::webhook::{self, Followed, Secret};
 use super::window::{self, Window};
 
@@ -58,16 +60,17 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let schedules = Schedules::parse(&config.schedules)?;
     let source = Source::open(&config)?;
+    let engine = Engine::new(client.clone(), &source, &config);
+    let others = telling::Told::begin(&client, &config, &engine.set, reporter)?;
+    let reporter = Arc::clone(&others.reporter);
     reporter.report(Report::Following {
         source: source.describe(),
     });
-    let engine = Engine::new(client.clone(), &source, &config);
     let order = Order::new(client.clone(), &config.depends_on);
     let drift = Drift::new(client, &engine.set, config.rollback);
     let mut follower = Follower {
         engine,
         source,
-        reporter,
         rollback: Rollback::new(&config),
         schedules,
         windows: config.windows.clone(),
@@ -80,7 +83,8 @@ pub(super) async fn run(
         fetch_again: false,
         asked: None,
         pin_waits: false,
-        news: news(&config)?,
+        news: news(&config, &reporter)?,
+        reporter,
         last: None,
         read_again: true,
         changed_at: None,
@@ -97,11 +101,12 @@ pub(super) async fn run(
         tracing::debug!("the reconciler was told to stop");
     }
     config.webhooks.remove(webhook_name(&config));
+    others.end().await;
     Ok(())
 }
 
 /// What webhooks wake, where they are listened to.
-fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
+fn news(config: &Config, reporter: &Arc<dyn Reporter>) -> Result<Option<Arc<Notify>>, Error> {
     let Some(file) = &config.webhook_secret else {
         return Ok(None);
     };
@@ -110,7 +115,11 @@ fn news(config: &Config) -> Result<Option<Arc<Notify>>, Error> {
         None => Followed::reference(config.reference.as_deref()),
     };
     let secret = Secret::read(file)?;
-    Ok(Some(config.webhooks.register(webhook_name(config), secret, followed)))
+    let reporter = Arc::clone(reporter);
+    let news = config
+        .webhooks
+        .register(webhook_name(config), secret, followed, reporter);
+    Ok(Some(news))
 }
 
 fn webhook_name(config: &Config) -> &str {
@@ -241,6 +250,15 @@ impl Follower {
             changes: self.drift.changes(),
         };
         if self.quiet.covers(&marks, started) {
+            self.reporter.observe(&Observed::Synced(Ended {
+                before: &inventory.record,
+                now: &inventory.record,
+                revision: &head.revision,
+                counts: Counts::default(),
+                owned: inventory.members.len(),
+                waiting: 0,
+                elapsed: started.elapsed(),
+            }));
             nothing_to_do(started);
             return Ok(());
         }
@@ -251,10 +269,15 @@ impl Follower {
             reporter: reporter.as_ref(),
         };
         let snapshot = self.rollback.choose(tools, &mut inventory, head).await?;
+        let before = inventory.record.clone();
         let defer = self.settling().map(|_| SETTLING.to_owned());
         let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
+        self.reporter.observe(&Observed::TakenUp {
+            revision: &prepared.revision,
+            is_new: before.revision.as_ref() != Some(&prepared.revision),
+        });
         let applied = self
             .engine
             .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())
@@ -278,6 +301,15 @@ impl Follower {
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
         let done = problems.is_empty() && prepared.plan.is_done();
+        self.reporter.observe(&Observed::Synced(Ended {
+            before: &before,
+            now: &prepared.inventory.record,
+            revision: &prepared.revision,
+            counts: applied.counts,
+            owned: prepared.inventory.members.len(),
+            waiting: applied.pending.len(),
+            elapsed: started.elapsed(),
+        }));
         self.summarize(&prepared, applied, problems.clone(), started);
         let tools = Tools {
             engine: &self.engine,
@@ -298,9 +330,11 @@ impl Follower {
     /// Tells, and records, when that changes.
     async fn is_suspended(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
         let suspended = inventory.controls.suspended || self.suspended;
-        if suspended != inventory.record.suspended {
+        let is_news = suspended != inventory.record.suspended;
+        if is_news {
             self.engine.note_suspended(inventory, suspended).await?;
         }
+        self.reporter.observe(&Observed::Suspended { suspended, is_news });
         if suspended != self.told.suspended {
             let text = match suspended {
                 true => "suspended: nothing is synced before `reconcile resume`",
@@ -468,8 +502,9 @@ impl Follower {
         self.quiet = Quiet::default();
         self.retry = None;
         let after = self.back_off();
-        self.record_failure(&reason, true).await;
-        if self.told.failure.as_ref() == Some(&reason) {
+        let is_told = self.told.failure.as_ref() == Some(&reason);
+        self.record_failure(Step::Sync, &reason, is_told, true).await;
+        if is_told {
             tracing::debug!(%reason, ?after, "still failing");
         } else {
             self.reporter.report(Report::Retrying {
@@ -489,8 +524,11 @@ impl Follower {
         let after = self.fetch_backoff;
         self.fetch_backoff = (after * 2).min(BACKOFF.1);
         self.fetch_retry = Some(Instant::now() + after);
-        self.record_failure(&reason, !self.pin_waits).await;
-        if self.told.fetch_failure.as_ref() != Some(&reason) {
+        let is_told = self.told.fetch_failure.as_ref() == Some(&reason);
+        self.reporter.observe(&Observed::Fetched(false));
+        self.record_failure(Step::Fetch, &reason, is_told, !self.pin_waits)
+            .await;
+        if !is_told {
             self.reporter.report(Report::Retrying {
                 reason: reason.clone(),
                 after,
@@ -499,13 +537,22 @@ impl Follower {
         }
     }
 
-    async fn record_failure(&self, reason: &str, answers: bool) {
+    /// Records it, and says whether it was neither told nor recorded before.
+    async fn record_failure(&self, step: Step, reason: &str, is_told: bool, answers: bool) {
         // The API server may be what failed.
-        match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason, answers)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, reason, "a failure could not be recorded"),
-            Err(_) => tracing::debug!(reason, "a failure could not be recorded in time"),
-        }
+        let is_new = match timeout(NOTE_TIMEOUT, self.engine.note_failure(reason, answers)).await {
+            Ok(Ok(is_new)) => is_new,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, reason, "a failure could not be recorded");
+                true
+            }
+            Err(_) => {
+                tracing::debug!(reason, "a failure could not be recorded in time");
+                true
+            }
+        };
+        let is_news = is_new && !is_told;
+        self.reporter.observe(&Observed::Failed { step, reason, is_news });
     }
 
     /// Tries again later, and later still the next time.
@@ -610,6 +657,7 @@ impl Follower {
                     }
                 }
                 Wake::Fetched(Ok(())) => {
+                    self.reporter.observe(&Observed::Fetched(true));
                     self.fetch_backoff = BACKOFF.0;
                     self.told.fetch_failure = None;
                     self.pin_waits = false;

@@ -252,9 +252,11 @@ impl Engine {
         Ok(problems)
     }
 
-    /// Records why there was no sync, where the cluster can be reached. `answers`: as in [`Engine::conclude`].
-    pub async fn note_failure(&self, reason: &str, answers: bool) -> Result<(), Error> {
+    /// Records why there was no sync, where the cluster can be reached; whether that was not recorded yet. `answers`: as in
+    /// [`Engine::conclude`].
+    pub async fn note_failure(&self, reason: &str, answers: bool) -> Result<bool, Error> {
         let mut inventory = self.inventory().await?;
+        let is_new = inventory.record.failure.as_deref() != Some(reason);
         let mut record = Record {
             failure: Some(reason.to_owned()),
             ..self.record(&inventory)
@@ -262,7 +264,7 @@ impl Engine {
         if answers {
             record.answered.clone_from(&inventory.controls.requested);
         }
-        self.note(&mut inventory, &record).await
+        self.note(&mut inventory, &record).await.map(|()| is_new)
     }
 
     /// Records whether syncs are suspended.

@@ -1,5 +1,7 @@
 //! `Source`: a directory or repository that the cluster is kept like. The one kind that is not of Kubernetes.
 
+mod telling;
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::SecretReference;
@@ -8,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::schemars::{self, JsonSchema};
 use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, Resource};
 use serde::{Deserialize, Serialize};
+
+pub use telling::{CommitStatus, Notification};
 
 /// The group of our own kinds.
 pub const GROUP: &str = "reconcile.dev";
@@ -107,6 +111,14 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub health_timeout: Option<String>,
+    /// Who is told by HTTP what happens to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Notification>")]
+    pub notifications: Option<Vec<Notification>>,
+    /// Where its commits are shown to be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CommitStatus")]
+    pub commit_status: Option<CommitStatus>,
     /// Stops all syncs while true.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]

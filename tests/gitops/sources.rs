@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
+use reconcile::gitops::telling::Telling;
 use reconcile::gitops::webhook::Webhooks;
 use reconcile::gitops::{Report, Reporter};
 use serde_json::{Value, json};
@@ -18,12 +19,17 @@ use crate::support::git::Repository;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn manage(world: &World, taken: &[&str]) -> DropGuard {
+    manage_with(world, taken, &Telling::default())
+}
+
+pub fn manage_with(world: &World, taken: &[&str], telling: &Telling) -> DropGuard {
     let stop = CancellationToken::new();
     let manager = Manager {
         client: world.client.clone(),
         data_dir: world.path("data"),
         webhooks: Webhooks::default(),
         webhook_secret: None,
+        telling: telling.clone(),
         taken: taken
             .iter()
             .map(|name| (*name).to_owned())
@@ -34,7 +40,7 @@ fn manage(world: &World, taken: &[&str]) -> DropGuard {
     stop.drop_guard()
 }
 
-fn source(name: &str, folder: &Path, rest: Value) -> Value {
+pub fn source(name: &str, folder: &Path, rest: Value) -> Value {
     let mut spec = json!({"source": folder});
     spec.as_object_mut()
         .expect("an object")
@@ -42,7 +48,7 @@ fn source(name: &str, folder: &Path, rest: Value) -> Value {
     json!({"apiVersion": "reconcile.dev/v1", "kind": "Source", "metadata": {"name": name}, "spec": spec})
 }
 
-fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
+pub fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
     let folder = world.path(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("map.yaml"), config_map(map, "1")).expect("a manifest");
@@ -50,7 +56,7 @@ fn folder(world: &World, name: &str, map: &str) -> std::path::PathBuf {
 }
 
 /// Waits until the source's condition has that reason; returns the object.
-async fn told(world: &World, name: &str, reason: &str) -> Value {
+pub async fn told(world: &World, name: &str, reason: &str) -> Value {
     eventually(&format!("{name}: {reason}"), async || {
         let found = world.get_in("Source", None, name).await.ok_or("it is not there")?;
         match found["status"]["conditions"][0]["reason"].as_str() {

@@ -191,6 +191,7 @@ mod tests {
                     id: "0123456789abcdef".into(),
                     reference: Some("main".into()),
                     subject: "Serve the page from two pods, for the one was not enough".into(),
+                    author: None,
                 }),
                 uncommitted: vec![
                     file("web.yaml", "new"),

@@ -236,6 +236,7 @@ mod tests {
             id: id.repeat(40),
             reference: Some("main".into()),
             subject: subject.into(),
+            author: None,
         }
     }
 

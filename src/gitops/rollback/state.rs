@@ -112,6 +112,7 @@ mod tests {
             id: id.repeat(40),
             reference: None,
             subject: String::new(),
+            author: None,
         }
     }
 

@@ -4,14 +4,13 @@
 mod delivery;
 mod secret;
 mod seen;
-mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -22,14 +21,18 @@ use chrono::Utc;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
+use super::observed::Observed;
+use super::report::{Report, Reporter};
+use super::serve;
 use delivery::{Meaning, Refusal, decide};
 use seen::Seen;
 
 pub use delivery::Followed;
 pub use secret::Secret;
-pub use serve::serve;
 
 /// The name of the source where there is only one: `POST /webhook/default`.
 pub const DEFAULT: &str = "default";
@@ -59,7 +62,11 @@ impl Default for Inner {
         let unknown: [u8; 32] = rand::random();
         Self {
             hooks: RwLock::default(),
-            nobody: Hook::new(Secret::new(unknown).expect("32 bytes are some"), Followed::Any),
+            nobody: Hook::new(
+                Secret::new(unknown).expect("32 bytes are some"),
+                Followed::Any,
+                Arc::new(|_: Report| {}),
+            ),
             permits: Semaphore::new(MAX_AT_ONCE),
         }
     }
@@ -77,24 +84,27 @@ struct Hook {
     followed: Followed,
     seen: Mutex<Seen>,
     news: Arc<Notify>,
+    /// Told how each delivery was answered.
+    reporter: Arc<dyn Reporter>,
 }
 
 impl Hook {
-    fn new(secret: Secret, followed: Followed) -> Self {
+    fn new(secret: Secret, followed: Followed, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             secret,
             followed,
             seen: Mutex::default(),
             news: Arc::default(),
+            reporter,
         }
     }
 }
 
 impl Webhooks {
     /// Accepts deliveries for a source from now on; one registered before under that name is replaced. What is returned
-    /// is notified when there may be news.
-    pub fn register(&self, name: &str, secret: Secret, followed: Followed) -> Arc<Notify> {
-        let hook = Arc::new(Hook::new(secret, followed));
+    /// is notified when there may be news, and `reporter` is told how each delivery was answered.
+    pub fn register(&self, name: &str, secret: Secret, followed: Followed, reporter: Arc<dyn Reporter>) -> Arc<Notify> {
+        let hook = Arc::new(Hook::new(secret, followed, reporter));
         let news = Arc::clone(&hook.news);
         let mut hooks = self.0.hooks.write().unwrap_or_else(PoisonError::into_inner);
         hooks.insert(name.to_owned(), hook);
@@ -114,11 +124,14 @@ impl Webhooks {
             .with_state(self.clone())
     }
 
+    fn hook(&self, name: &str) -> Option<Arc<Hook>> {
+        let hooks = self.0.hooks.read().unwrap_or_else(PoisonError::into_inner);
+        hooks.get(name).cloned()
+    }
+
     /// Decides over a delivery and wakes.
     fn take(&self, name: &str, request: &http::request::Parts, body: &[u8]) -> Result<Meaning, Refusal> {
-        let hooks = self.0.hooks.read().unwrap_or_else(PoisonError::into_inner);
-        let hook = hooks.get(name).cloned();
-        drop(hooks);
+        let hook = self.hook(name);
         let hook = hook.as_deref().unwrap_or(&self.0.nobody);
         let mut seen = hook.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let headers = &request.headers;
@@ -130,7 +143,23 @@ impl Webhooks {
     }
 }
 
+/// Serves until `shutdown`. Plain HTTP: where the way from the sender is not trusted, something with TLS stands before it.
+///
+/// # Errors
+/// None so far; connections that fail are logged.
+pub async fn serve(listener: TcpListener, webhooks: Webhooks, shutdown: CancellationToken) -> io::Result<()> {
+    serve::serve(listener, webhooks.router(), shutdown).await
+}
+
 async fn receive(State(webhooks): State<Webhooks>, Path(source): Path<String>, request: Request<Body>) -> Response {
+    let answer = decided(&webhooks, &source, request).await;
+    let hook = webhooks.hook(&source);
+    let reporter = &hook.as_deref().unwrap_or(&webhooks.0.nobody).reporter;
+    reporter.observe(&Observed::WebhookAnswered(answer.status()));
+    answer
+}
+
+async fn decided(webhooks: &Webhooks, source: &str, request: Request<Body>) -> Response {
     let Ok(_permit) = webhooks.0.permits.try_acquire() else {
         let later = [(RETRY_AFTER, "5")];
         return (StatusCode::SERVICE_UNAVAILABLE, later, "too many deliveries at once\n").into_response();
@@ -140,7 +169,7 @@ async fn receive(State(webhooks): State<Webhooks>, Path(source): Path<String>, r
         Ok(body) => body,
         Err((status, reason)) => return answer(status, reason),
     };
-    match webhooks.take(&source, &head, &body) {
+    match webhooks.take(source, &head, &body) {
         Ok(Meaning::News) => answer(StatusCode::ACCEPTED, "looking for news"),
         Ok(Meaning::Nothing(why)) => answer(StatusCode::OK, &why),
         Err(refusal) => {

@@ -30,7 +30,12 @@ impl Secret {
     /// # Errors
     /// Where it cannot be read, is empty or too large to be a secret.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Config(format!("the webhook secret in {}: {reason}", path.display()));
+        Self::read_as("the webhook secret in", path)
+    }
+
+    /// As [`Self::read`], with these words before the file's name in errors.
+    pub(in crate::gitops) fn read_as(what: &str, path: &Path) -> Result<Self, Error> {
+        let failed = |reason: String| Error::Config(format!("{what} {}: {reason}", path.display()));
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
         file.take(MAX_BYTES + 1)
@@ -42,6 +47,11 @@ impl Secret {
         let kept = bytes.trim_ascii_end().len();
         bytes.truncate(kept);
         Self::new(bytes).ok_or_else(|| failed("the file is empty".into()))
+    }
+
+    /// Without white space around it; None where it is no text.
+    pub(in crate::gitops) fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok().map(str::trim)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -10,7 +10,6 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use containers::FRESH_FAILURE;
 
@@ -96,7 +95,4 @@ fn pod_ips(input: Input<'_>, previous: &PodStatus) -> Vec<String> {
     }
 }
 
-/// API times have whole seconds.
-pub(crate) fn seconds(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).expect("a timestamp's own seconds are in range"))
-}
+pub(crate) use crate::client::events::seconds;

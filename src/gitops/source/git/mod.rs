@@ -114,6 +114,7 @@ fn about(commit: &git2::Commit<'_>, reference: Option<String>) -> Commit {
         id: commit.id().to_string(),
         reference,
         subject: subject.trim_start().lines().next().unwrap_or_default().to_owned(),
+        author: Some(String::from_utf8_lossy(commit.author().name_bytes()).into_owned()),
     }
 }
 

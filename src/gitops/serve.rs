@@ -1,9 +1,10 @@
-//! Listens for webhooks: HTTP/1.1, one delivery a connection, bounded in connections and in time.
+//! Serves plain HTTP/1.1 to strangers: one request a connection, bounded in connections and in time.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
@@ -15,8 +16,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-
-use super::Webhooks;
 
 /// Connections open at a time: more than are read at once, so that the rest can be told to come back.
 const CONNECTIONS_MAX: usize = 64;
@@ -30,13 +29,12 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after the system refused a connection (too many open files), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown`. Plain HTTP: where the way from the sender is not trusted, something with TLS stands before it.
+/// Serves until `shutdown`.
 ///
 /// # Errors
 /// None so far; connections that fail are logged.
-pub async fn serve(listener: TcpListener, webhooks: Webhooks, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let router = webhooks.router();
     let mut connections = JoinSet::new();
     let accepting = async {
         loop {
@@ -69,7 +67,7 @@ pub async fn serve(listener: TcpListener, webhooks: Webhooks, shutdown: Cancella
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: axum::Router) {
+async fn connection(stream: TcpStream, router: Router) {
     let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
     let serving = Builder::new()
         .timer(TokioTimer::new())
@@ -78,7 +76,7 @@ async fn connection(stream: TcpStream, router: axum::Router) {
         .serve_connection(TokioIo::new(stream), service);
     match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a webhook's connection failed"),
-        Err(_) => tracing::debug!("a webhook's connection took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection failed"),
+        Err(_) => tracing::debug!("a connection took too long"),
     }
 }
