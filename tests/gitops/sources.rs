@@ -235,7 +235,13 @@ async fn a_rollback_stands_in_the_status() {
         (&condition["status"], &condition["message"]),
         (&json!("False"), &json!(expected))
     );
-    assert_eq!(there["status"]["revision"], quarantine.instead.id);
+    eventually("the revision that is applied", async || {
+        match world.get_in("Source", None, "apps").await {
+            Some(there) if there["status"]["revision"] == quarantine.instead.id => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     sources.suspend(Some("apps"), false).await.expect("resumed");
     told(&world, "apps", "Synced").await;
 }
