@@ -53,7 +53,7 @@ async fn the_parent_has_the_events_of_a_source_without_an_object() {
     world.write("bad.yaml", "\t");
     told(&world, "ConfigMap", "Warning Problem ", "bad.yaml:1:1").await;
     world.remove("bad.yaml");
-    told(&world, "ConfigMap", "Normal ", "").await;
+    told(&world, "ConfigMap", "Normal Synced ", ": nothing to change").await;
     world.merge("ConfigMap", "a", json!({"data": {"key": "other"}})).await;
     let repaired = told(&world, "ConfigMap", "Normal DriftRepaired ", "ConfigMap default/a").await;
     assert!(repaired.contains("by another-hand"), "{repaired}");

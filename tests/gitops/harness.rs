@@ -151,6 +151,23 @@ impl World {
         }
     }
 
+    /// Waits until an event has that reason: they are written beside the sync that they tell of.
+    pub async fn event(&self, reason: &str) {
+        eventually(format!("an event {reason}"), async || {
+            let list = self
+                .api("Event", None)
+                .list(&ListParams::default())
+                .await
+                .expect("a list");
+            let reasons: Vec<_> = list.items.iter().map(|event| event.data["reason"].clone()).collect();
+            match reasons.iter().any(|told| told == reason) {
+                true => Ok(()),
+                false => Err(format!("{reasons:?}")),
+            }
+        })
+        .await;
+    }
+
     /// An object of the namespace `default`, or of none.
     pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
         let namespace = (kind != "Namespace").then_some("default");

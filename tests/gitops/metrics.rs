@@ -14,16 +14,17 @@ use super::harness::{World, config_map, eventually};
 use super::sources;
 use crate::support::process::http_get;
 
-struct Scraped {
+/// Metrics that are served on a real socket.
+pub struct Scraped {
     address: SocketAddr,
     _stop: DropGuard,
 }
 
 /// Every sample by its name and labels, as written.
-type Samples = BTreeMap<String, f64>;
+pub type Samples = BTreeMap<String, f64>;
 
 impl Scraped {
-    async fn of(metrics: &Metrics) -> Scraped {
+    pub async fn of(metrics: &Metrics) -> Scraped {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
@@ -40,7 +41,7 @@ impl Scraped {
         asked.await.expect("asked")
     }
 
-    async fn samples(&self) -> Samples {
+    pub async fn samples(&self) -> Samples {
         let answer = self.get("/metrics").await;
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::harness::{World, config_map, eventually};
+use super::metrics::Scraped;
 use crate::support::git::Repository;
 use crate::support::tools;
 
@@ -115,6 +116,7 @@ async fn a_push_is_applied_when_the_webhook_comes() {
     let world = World::new().await;
     let (work, config) = remote(&world);
     let listening = listen(&config.webhooks).await;
+    let scraped = Scraped::of(&config.telling.metrics).await;
     let following = world.follow_with(config);
     following.said("synced").await;
     let there = async |name: &str| {
@@ -181,6 +183,16 @@ async fn a_push_is_applied_when_the_webhook_comes() {
         202
     );
     there("last").await;
+    let samples = scraped.samples().await;
+    for (outcome, count) in [
+        ("accepted", 4.0),
+        ("repeated", 1.0),
+        ("ignored", 2.0),
+        ("unauthorized", 2.0),
+    ] {
+        let series = format!("reconcile_webhook_deliveries_total{{source=\"bare\",outcome=\"{outcome}\"}}");
+        assert_eq!(samples[&series], count, "{outcome}");
+    }
     following.stop().await;
     let gone = listening
         .post("default", &[("X-Gitlab-Token", SECRET)], &push("main", 7))
