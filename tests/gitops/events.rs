@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::harness::{World, config_map, eventually};
 use super::sources;
+use crate::support::git::Repository;
 
 /// Each event of that kind of object as `Type Reason message`, with its count.
 async fn events(world: &World, kind: &str) -> Vec<(String, i32)> {
@@ -115,4 +116,22 @@ async fn a_source_object_has_its_own_events() {
     sources::folder(&world, "one", "a");
     told(&world, "Source", "Normal Recovered ", "").await;
     assert_eq!(events(&world, "ConfigMap").await, [], "told once, in one place");
+}
+
+#[tokio::test]
+async fn going_back_is_an_event_that_somebody_should_look_at() {
+    let world = World::new().await;
+    let repository = Repository::init(&world.source());
+    for value in ["1", "2"] {
+        world.write("a.yaml", &config_map("a", value));
+        repository.commit(value);
+    }
+    let following = world.follow();
+    following.said("synced").await;
+    let patience = std::time::Duration::from_secs(20);
+    let sources = Sources::new(world.client.clone());
+    sources.rollback("HEAD~1", None, patience).await.expect("gone back");
+    let told = told(&world, "ConfigMap", "Warning RolledBack ", "rolled back to ").await;
+    assert!(told.contains("is quarantined until a newer one comes"), "{told}");
+    following.stop().await;
 }
