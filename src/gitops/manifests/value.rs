@@ -478,7 +478,8 @@ mod tests {
         }
         let started = std::time::Instant::now();
         yaml(&text).expect_err("refused");
-        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+        // What it stands for would take centuries; a busy machine takes a while for the rest.
+        assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     }
 
     #[test]
@@ -487,7 +488,7 @@ mod tests {
         for text in ["[".repeat(200_000), "{a: ".repeat(50_000), "- ".repeat(100_000)] {
             yaml(&text).expect_err("refused");
         }
-        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     }
 
     #[test]
