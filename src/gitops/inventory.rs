@@ -119,7 +119,10 @@ impl Inventory {
                 Err(kube::Error::Api(status))
                     if status.code == 409 || (status.code == 404 && self.parent.is_some()) =>
                 {
-                    self.parent = answered(api.get_opt(&set.name)).await.map_err(failed)?;
+                    let unpin = self.unpin.take();
+                    let parent = answered(api.get_opt(&set.name)).await.map_err(failed)?;
+                    *self = parent.map(Self::of).unwrap_or_default();
+                    self.unpin = unpin;
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -199,5 +202,38 @@ mod tests {
         let read = Inventory::of(parent);
         assert_eq!((read.members, read.record), (members, record));
         assert_ne!(ApplySet::of("/srv/apps/other").id, set.id);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_done_already_is_not_done_again_and_its_result_is_known() {
+        let set = ApplySet::of("/srv/apps");
+        let members = Members::default();
+        let record = |source: &str| Record {
+            source: source.into(),
+            ..Record::default()
+        };
+        let mut inventory = Inventory::of(parent(&set, &members, &record("before"), None));
+        // As after a request that was given up and carried out all the same.
+        let done = parent(&set, &members, &record("after"), None);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (status, body) = match *request.method() {
+                http::Method::GET => (200, serde_json::to_vec(&done)),
+                _ => (
+                    409,
+                    serde_json::to_vec(&kube::core::Status::failure("changed", "Conflict").with_code(409)),
+                ),
+            };
+            let answer = http::Response::builder()
+                .status(status)
+                .header("content-type", "application/json")
+                .body(kube::client::Body::from(body.expect("JSON")));
+            std::future::ready(answer.map_err(std::io::Error::other))
+        });
+        let client = Client::new(service, "default");
+        inventory
+            .store(&client, &set, &members, &record("after"))
+            .await
+            .expect("it is as wanted");
+        assert_eq!(inventory.record, record("after"));
     }
 }

@@ -349,11 +349,18 @@ impl Follower {
         Ok(suspended)
     }
 
-    /// Whether its windows allow no sync now; tells and records it, and looks again when they may.
+    /// Whether its windows allow no sync now; records and tells it, and looks again when they may.
     async fn is_closed(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
         let now = Timestamp::now();
         let closed = window::closed(&self.windows, now);
         let reason = closed.as_ref().map(ToString::to_string);
+        let is_closed = closed.is_some();
+        if let Some(closed) = closed {
+            // The clock may be set: no sleep is longer than that.
+            let until = closed.until.and_then(|until| Duration::try_from(until - now).ok());
+            self.retry = Some(Instant::now() + until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
+            self.engine.note_closed(inventory, closed).await?;
+        }
         if self.told.closed != reason {
             let text = match &reason {
                 Some(reason) => format!("not synced now: {reason}"),
@@ -362,33 +369,26 @@ impl Follower {
             self.reporter.report(Report::Notice { text });
             self.told.closed = reason;
         }
-        let Some(closed) = closed else {
-            return Ok(false);
-        };
-        // The clock may be set: no sleep is longer than that.
-        let until = closed.until.and_then(|until| Duration::try_from(until - now).ok());
-        self.retry = Some(Instant::now() + until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
-        self.engine.note_closed(inventory, closed).await?;
-        Ok(true)
+        Ok(is_closed)
     }
 
-    /// Whether a source that comes first is not done yet; tells of it, and looks again soon.
+    /// Whether a source that comes first is not done yet; records and tells it, and looks again soon.
     async fn waits_for_others(&mut self, inventory: &mut Inventory) -> Result<bool, Error> {
         let obstacle = self.order.obstacle().await?;
+        if let Some(reason) = &obstacle {
+            self.retry = Some(Instant::now() + PENDING);
+            self.engine.note_waits(inventory, reason).await?;
+        }
+        let waits = obstacle.is_some();
         if self.told.obstacle != obstacle {
             let text = match &obstacle {
                 Some(reason) => format!("not synced yet: {reason}"),
                 None => "the sources that come first are done".to_owned(),
             };
             self.reporter.report(Report::Notice { text });
-            self.told.obstacle.clone_from(&obstacle);
+            self.told.obstacle = obstacle;
         }
-        let Some(reason) = obstacle else {
-            return Ok(false);
-        };
-        self.retry = Some(Instant::now() + PENDING);
-        self.engine.note_waits(inventory, &reason).await?;
-        Ok(true)
+        Ok(waits)
     }
 
     /// Takes up a request for a sync: news is looked for, and a remote has to be asked before there is anything to do.
