@@ -36,6 +36,7 @@ impl Cli {
             Some(Command::Kubelet(args)) => &args.log,
             Some(Command::Down(args)) => &args.log,
             Some(Command::Status(args) | Command::History(args)) => &args.source.log,
+            Some(Command::Apply(args)) => &args.run.log,
             Some(Command::Sync(args)) => &args.source.log,
             Some(Command::Rollback(args)) => &args.source.log,
             Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args)) => &args.log,
@@ -56,6 +57,9 @@ pub enum Command {
     Down(DownArgs),
     /// Show what became of the sources: revision, when it was applied, health, what is wrong
     Status(StatusArgs),
+    /// Carry out a plan that --dry-run -o json wrote, and exactly it: with the SOURCE and flags of that dry run. Exit 0 when
+    /// all is applied and healthy; 2 when something is wrong, or anything it touches has changed since
+    Apply(Box<ApplyArgs>),
     /// Sync a source now; exit 0 when it is in sync, 2 when something is wrong
     Sync(SyncArgs),
     /// Stop the syncs of a source
@@ -396,6 +400,17 @@ pub struct SyncArgs {
     /// How long to wait for it
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
     pub timeout: Duration,
+}
+
+/// `reconcile apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file with the plan; - reads it from the standard input
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// What the plan was made of.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// `reconcile rollback`.

@@ -62,6 +62,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Command::Kubelet(args)) => components::kubelet(args).await,
         Some(Command::Down(args)) => components::down(args).await,
         Some(Command::Status(args)) => sources::status(args).await,
+        Some(Command::Apply(args)) => run::apply(*args).await,
         Some(Command::Sync(args)) => sources::sync(args).await,
         Some(Command::Suspend(args)) => sources::suspend(args, true).await,
         Some(Command::Resume(args)) => sources::suspend(args, false).await,

@@ -3,17 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::args::RunArgs;
+use super::args::{ApplyArgs, RunArgs};
 use super::data_dir::DataDir;
 use super::report::Printer;
 use super::supervise::{Supervisor, signals};
 use super::{config_file, connect, node, report, serve};
 use crate::apiserver::pki::Pki;
 use crate::apiserver::{self, ApiServer};
+use crate::gitops::Agreed;
 use crate::gitops::report::Verdict;
 use crate::gitops::telling::{Telling, metrics};
 use crate::gitops::trust::{Keyring, Mode, Verify};
@@ -33,7 +34,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         return dry_run(&args, &data, &configs, shutdown).await;
     }
     if args.once {
-        return once(&args, &data, &configs, shutdown).await;
+        return once(&args, &data, &configs, None, shutdown).await;
     }
     match remote(&args).await? {
         Some(server) => {
@@ -45,6 +46,28 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         None => all_in_one(&args, &data, configs, shutdown).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Carries out a plan.
+pub async fn apply(args: ApplyArgs) -> Result<ExitCode> {
+    let ApplyArgs { plan: path, run: args } = args;
+    ensure!(
+        !args.dry_run && !args.once,
+        "`reconcile apply` carries out a plan; leave out --dry-run and --once"
+    );
+    ensure!(
+        args.config.is_none(),
+        "a plan is of one source; give that instead of --config"
+    );
+    let shown = path.display();
+    let text = match path.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()).context("reading the plan from standard input")?,
+        _ => std::fs::read_to_string(&path).with_context(|| format!("reading the plan {shown}"))?,
+    };
+    let plan = Agreed::parse(&text).with_context(|| format!("{shown}"))?;
+    let data = DataDir::locate(&args.data)?;
+    let configs = sources(&args, &data)?;
+    once(&args, &data, &configs, Some(&plan), signals()?).await
 }
 
 /// What must be signed, if the flags ask for it.
@@ -281,11 +304,12 @@ async fn once(
     args: &RunArgs,
     data: &DataDir,
     configs: &[gitops::Config],
+    plan: Option<&Agreed>,
     shutdown: CancellationToken,
 ) -> Result<ExitCode> {
     let success = match running(args, data).await? {
-        Some(client) => sync_all(&client, args, configs, &shutdown).await?,
-        None => once_in_process(args, data, configs, shutdown).await?,
+        Some(client) => sync_all(&client, args, configs, plan, &shutdown).await?,
+        None => once_in_process(args, data, configs, plan, shutdown).await?,
     };
     Ok(if success {
         ExitCode::SUCCESS
@@ -299,6 +323,7 @@ async fn once_in_process(
     args: &RunArgs,
     data: &DataDir,
     configs: &[gitops::Config],
+    plan: Option<&Agreed>,
     shutdown: CancellationToken,
 ) -> Result<bool> {
     data.create()?;
@@ -312,23 +337,28 @@ async fn once_in_process(
     node_components(&api, args, data, None, &mut supervisor, &stop)?;
     let client = serve::in_process(&api, "reconcile");
     let components = tokio::spawn(supervisor.run());
-    let success = sync_all(&client, args, configs, &stop).await;
+    let success = sync_all(&client, args, configs, plan, &stop).await;
     stop.cancel();
     components.await.context("the components")??;
     success
 }
 
-/// Syncs one source after the other; whether all went well.
+/// Syncs one source after the other, or carries out the plan of one; whether all went well.
 async fn sync_all(
     client: &Client,
     args: &RunArgs,
     configs: &[gitops::Config],
+    plan: Option<&Agreed>,
     shutdown: &CancellationToken,
 ) -> Result<bool> {
     let mut success = true;
     for config in configs {
         let printer = Arc::new(Printer::of(args.output, config.name.as_deref()));
-        let outcome = gitops::sync_once(client.clone(), config, printer, args.timeout, shutdown.clone()).await?;
+        let (client, stop) = (client.clone(), shutdown.clone());
+        let outcome = match plan {
+            Some(plan) => gitops::apply_plan(client, config, plan, printer, args.timeout, stop).await?,
+            None => gitops::sync_once(client, config, printer, args.timeout, stop).await?,
+        };
         success &= outcome.success();
     }
     Ok(success)

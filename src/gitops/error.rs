@@ -34,6 +34,9 @@ pub enum Error {
         /// Why, and until when.
         closed: Closed,
     },
+    /// It is not as it was when a plan was made.
+    #[error("the plan is not carried out: {0}")]
+    Moved(String),
     /// It was told to stop before it was done.
     #[error("stopped before the sync was complete")]
     Stopped,

@@ -14,6 +14,7 @@
 //! lies beside its inventory in the cluster ([`record`]).
 
 mod access;
+mod agreed;
 mod apply;
 mod applyset;
 mod budget;
@@ -60,6 +61,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
+pub use agreed::Agreed;
 pub use budget::Budget;
 pub use config::Config;
 pub use error::Error;
@@ -113,7 +115,24 @@ pub async fn sync_once(
     shutdown: CancellationToken,
 ) -> Result<Outcome, Error> {
     check(config)?;
-    once::sync(client, config, reporter.as_ref(), timeout, &shutdown).await
+    once::sync(client, config, None, reporter.as_ref(), timeout, &shutdown).await
+}
+
+/// Carries out a plan that was written down, if a sync would still do exactly that; as [`sync_once`] otherwise.
+///
+/// # Errors
+/// As for [`sync_once`]; and where the source or an object that the plan touches changed since, or another would be
+/// touched: then nothing is written.
+pub async fn apply_plan(
+    client: Client,
+    config: &Config,
+    plan: &Agreed,
+    reporter: Arc<dyn Reporter>,
+    timeout: Duration,
+    shutdown: CancellationToken,
+) -> Result<Outcome, Error> {
+    check(config)?;
+    once::sync(client, config, Some(plan), reporter.as_ref(), timeout, &shutdown).await
 }
 
 /// What a sync would change. Writes nothing to the cluster.

@@ -8,6 +8,7 @@ use kube::Client;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::agreed::{self, Agreed};
 use super::apply::Patience;
 use super::config::Config;
 use super::diff::diff;
@@ -65,14 +66,16 @@ fn entry(step: &Step) -> PlanEntry {
         place: step.place.clone(),
         reasons: step.reasons.clone(),
         predicted: step.predicted.clone(),
+        mark: agreed::mark(step),
         diff: lines,
     }
 }
 
-/// Syncs and waits for health.
+/// Syncs and waits for health; only what was agreed to, if anything was.
 pub(super) async fn sync(
     client: Client,
     config: &Config,
+    agreed: Option<&Agreed>,
     reporter: &dyn Reporter,
     timeout: Duration,
     shutdown: &CancellationToken,
@@ -101,6 +104,9 @@ pub(super) async fn sync(
         };
         let snapshot = Rollback::by_hand().choose(tools, &mut inventory, head).await?;
         let mut prepared = engine.prepare(snapshot, inventory, None).await?;
+        if let Some(agreed) = agreed {
+            agreed.check(&source.describe(), &prepared)?;
+        }
         tell(&prepared, reporter);
         let applied = engine
             .carry_out(&mut prepared, Patience::Until(started + timeout), reporter)

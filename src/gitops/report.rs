@@ -100,7 +100,7 @@ impl fmt::Display for Problem {
 }
 
 /// What is, or would be, done with an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It does not exist yet.
@@ -454,6 +454,8 @@ pub struct PlanEntry {
     /// All that the object would be, where the API server could say. Holds the values of Secrets: never to be printed.
     #[serde(skip)]
     pub predicted: Option<serde_json::Value>,
+    /// What was there when this was decided: another mark, another object or content.
+    pub mark: String,
     /// Live against intended, as a unified diff's lines. Secret values are masked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub diff: Vec<DiffLine>,

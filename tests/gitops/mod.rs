@@ -1,5 +1,6 @@
 //! Sources, plans and their outcome: real git and real files, against an API server in this process.
 
+mod agreed;
 mod ceded;
 mod commit_status;
 mod events;

@@ -180,6 +180,7 @@ mod tests {
             }),
             reasons: Vec::new(),
             predicted: None,
+            mark: String::new(),
             diff,
         };
         let mut kept = entry(Action::Keep, "Pod", "old", Vec::new());
