@@ -27,7 +27,7 @@ pub fn fields(object: &Value) -> Result<Vec<String>, String> {
         };
         // What holds such a field is as much as the field.
         let holds = |kept: &&str| *kept == path || kept.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        match KEPT.iter().any(|kept| holds(&kept)) {
+        match KEPT.iter().any(holds) {
             true => wrong("names what cannot be left to others"),
             false => Ok(pointer.to_owned()),
         }
