@@ -60,7 +60,7 @@ pub enum Command {
     /// Carry out a plan that --dry-run -o json wrote, and exactly it: with the SOURCE and flags of that dry run. Exit 0 when
     /// all is applied and healthy; 2 when something is wrong, or anything it touches has changed since
     Apply(Box<ApplyArgs>),
-    /// Sync a source now; exit 0 when it is in sync, 2 when something is wrong
+    /// Sync a source now; exit 0 when all of it is applied (its health shows in `status`), 2 when something is wrong
     Sync(SyncArgs),
     /// Stop the syncs of a source
     Suspend(SourceArgs),

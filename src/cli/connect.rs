@@ -41,15 +41,19 @@ pub async fn config(server: Option<&str>, kubeconfig: Option<&Path>) -> Result<C
     Ok(config)
 }
 
-/// The configuration that the flags name, or else that of the data directory's kubeconfig.
+/// The configuration that the flags name, or else that of the data directory's kubeconfig, or else of `KUBECONFIG`.
 pub async fn named(args: &ConnectionArgs, data: &DataDir) -> Result<Config> {
     let default = data.kubeconfig();
+    // As kubectl, which reads the first file of the list that is there.
+    let exported = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let exported = std::env::split_paths(&exported).find(|path| path.is_file());
     let kubeconfig = match (&args.kubeconfig, &args.server) {
-        (Some(path), _) => Some(path.as_path()),
+        (Some(path), _) => Some(path.clone()),
         (None, Some(_)) => None,
-        (None, None) => Some(default.as_path()),
+        (None, None) if default.is_file() => Some(default),
+        (None, None) => exported.or(Some(default)),
     };
-    config(args.server.as_deref(), kubeconfig).await
+    config(args.server.as_deref(), kubeconfig.as_deref()).await
 }
 
 /// A client whose calls bear `component` as field manager and user agent.

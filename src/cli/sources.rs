@@ -76,7 +76,10 @@ pub async fn suspend(args: SourceArgs, suspended: bool) -> Result<ExitCode> {
 /// Agrees to the deletions that wait.
 pub async fn approve(args: SourceArgs) -> Result<ExitCode> {
     let (name, approval) = open(&args).await?.approve(args.name.as_deref()).await?;
-    let text = format_args!("{name}: {} of {} objects are deleted", approval.deletes, approval.owned);
+    let text = format_args!(
+        "{name}: {} of {} objects will be deleted",
+        approval.deletes, approval.owned
+    );
     report::announce("approved", text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -26,6 +26,9 @@ pub enum Error {
     /// People asked that it be left alone.
     #[error("the source {0} is suspended; `reconcile resume {0}` ends that")]
     Suspended(String),
+    /// Its own configuration says that it be left alone.
+    #[error("the source {0} is suspended by its spec; set spec.suspend of the Source to false to end that")]
+    SuspendedBySpec(String),
     /// Its sync windows do not allow it now.
     #[error("the source {name} is not synced now: {closed}")]
     Closed {

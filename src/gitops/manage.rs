@@ -131,6 +131,10 @@ impl Sources {
     /// Where the API server does not answer, or there is not exactly one such source.
     pub async fn suspend(&self, name: Option<&str>, suspended: bool) -> Result<String, Error> {
         let parent = self.find(name).await?;
+        let known = Inventory::of(parent.clone());
+        if !suspended && known.record.suspended && !known.controls.suspended {
+            return Err(Error::SuspendedBySpec(short_name(&parent)));
+        }
         let now = Timestamp::now().to_string();
         let annotations = match suspended {
             true => json!({SUSPENDED: "true"}),
@@ -197,7 +201,10 @@ impl Sources {
         let name = short_name(&parent);
         let inventory = Inventory::of(parent.clone());
         if inventory.controls.suspended || inventory.record.suspended {
-            return Err(Error::Suspended(name));
+            return Err(match inventory.controls.suspended {
+                true => Error::Suspended(name),
+                false => Error::SuspendedBySpec(name),
+            });
         }
         let request = Timestamp::now().to_string();
         annotations[REQUESTED] = request.as_str().into();
@@ -240,6 +247,11 @@ impl Sources {
             .into_iter()
             .filter(|parent| name.is_none_or(|name| is_called(parent, name)))
             .collect();
+        // A name that was given goes before one that was guessed from a path or URL.
+        let exact = |parent: &ConfigMap| name.is_some_and(|name| source(parent) == Some(&config::identity(name)));
+        if let Some(named) = found.iter().position(exact) {
+            return Ok(found.swap_remove(named));
+        }
         match (found.pop(), found.is_empty(), name) {
             (Some(parent), true, _) => Ok(parent),
             (None, _, None) => Err(Error::Config(

@@ -90,8 +90,12 @@ pub(super) async fn sync(
         let head = source.read(View::Committed).await?;
         let mut engine = Engine::new(client, &source, config);
         let mut inventory = engine.inventory().await?;
-        if inventory.controls.suspended || config.suspended {
-            return Err(Error::Suspended(engine.set.short_name().to_owned()));
+        let name = engine.set.short_name();
+        if inventory.controls.suspended {
+            return Err(Error::Suspended(name.to_owned()));
+        }
+        if config.suspended {
+            return Err(Error::SuspendedBySpec(name.to_owned()));
         }
         if let Some(closed) = window::closed(&config.windows, Timestamp::now()) {
             let name = engine.set.short_name().to_owned();
@@ -116,13 +120,15 @@ pub(super) async fn sync(
         }
         let problems = engine.conclude(&mut prepared, &applied, false).await?;
         let mut problems: Vec<Problem> = problems.into_iter().collect();
-        if let Some(approval) = &prepared.plan.approval {
-            problems.push(Problem {
-                place: None,
-                object: None,
-                reason: approval.to_string(),
-            });
-        }
+        let waits = prepared.plan.approval.as_ref().map(ToString::to_string);
+        let quarantine = prepared.inventory.record.quarantine.as_ref();
+        let elsewhere =
+            quarantine.map(|quarantine| format!("the source's own revision is not applied: rolled back {quarantine}"));
+        problems.extend(waits.into_iter().chain(elsewhere).map(|reason| Problem {
+            place: None,
+            object: None,
+            reason,
+        }));
         reporter.report(Report::Synced {
             revision: prepared.revision.clone(),
             counts: applied.counts,

@@ -47,8 +47,9 @@ fn lacks(status: &Status) -> Option<String> {
     if let Some(problem) = record.problems.first() {
         return Some(problem.to_string());
     }
-    if let Some(waits) = &record.waits {
-        return Some(waits.clone());
+    // Not for what: two that wait for each other would tell ever longer tales.
+    if record.waits.is_some() {
+        return Some("it waits for a source itself".to_owned());
     }
     if let Some(approval) = &record.approval {
         return Some(approval.to_string());

@@ -82,6 +82,8 @@ pub struct World<'a> {
     pub no_prune: Option<String>,
     /// How much may be deleted without approval.
     pub budget: Budget,
+    /// How many objects there were before this revision, where that is known.
+    pub base: Option<usize>,
     /// The token of the deletions that a person agreed to, if any did.
     pub approved: Option<&'a str>,
 }
@@ -285,10 +287,11 @@ fn leavers<'a>(world: &'a World<'_>) -> impl Iterator<Item = Step> + 'a {
 
 /// Blocks the deletions where they are more than the budget allows and nobody agreed to exactly them.
 fn withhold(world: &World<'_>, deletes: &mut [Step]) -> Option<Approval> {
-    if !world.budget.is_exceeded(deletes.len(), world.owned.len()) {
+    let base = world.base.unwrap_or(usize::MAX).min(world.owned.len());
+    if !world.budget.is_exceeded(deletes.len(), base) {
         return None;
     }
-    let approval = Approval::of(deletes, world.owned.len());
+    let approval = Approval::of(deletes, base);
     if world.approved == Some(approval.token.as_str()) {
         return None;
     }

@@ -64,6 +64,10 @@ pub struct Record {
     /// What waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// How many objects it had after the last sync that put no deletion off. The budget is a share of these, or what a
+    /// commit creates would pay for what it deletes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<usize>,
     /// The last request that was answered by a sync, or by its failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<String>,

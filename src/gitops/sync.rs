@@ -63,6 +63,8 @@ pub(super) struct Prepared {
     /// Kinds of which members are watched.
     pub kinds: Vec<Resource>,
     pub inventory: Inventory,
+    /// Whether deletions are left to a later round.
+    deferred: bool,
     upcoming: BTreeSet<String>,
     /// Kinds of members that could not be looked at.
     unseen: BTreeSet<MemberKind>,
@@ -134,6 +136,7 @@ impl Engine {
         let (predictions, upcoming) = self.predict(&manifests, &look.live).await?;
         let occupied = self.occupied(&manifests, &look.owned).await?;
         let now = Instant::now();
+        let deferred = defer_prune.is_some();
         let no_prune = no_prune(self.prune, complete, defer_prune);
         let mut plan = plan::plan(&World {
             manifests: &manifests,
@@ -147,6 +150,7 @@ impl Engine {
             occupied: &occupied,
             no_prune,
             budget: self.budget,
+            base: inventory.record.base,
             approved: inventory.controls.approved.as_deref(),
         });
         notices.extend(plan.approval.as_ref().map(ToString::to_string));
@@ -161,6 +165,7 @@ impl Engine {
             notices,
             kinds: watched,
             inventory,
+            deferred,
             upcoming: upcoming.namespaces,
             unseen,
             began,
@@ -244,6 +249,9 @@ impl Engine {
             record.answered.clone_from(&prepared.inventory.controls.requested);
         }
         let after = self.members_after(prepared, &applied.deleted);
+        if !prepared.deferred && prepared.plan.approval.is_none() {
+            record.base = Some(after.len());
+        }
         fail_point::pass("applied");
         prepared
             .inventory

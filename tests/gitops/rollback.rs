@@ -7,7 +7,7 @@ use reconcile::gitops::report::Verdict;
 use reconcile::gitops::{self, Budget, Config};
 use serde_json::json;
 
-use super::harness::{Following, World, config_map, eventually, pod};
+use super::harness::{Following, World, config_map, eventually, pod, problems};
 use super::remotes::Upstream;
 use crate::support::git::Repository;
 
@@ -344,8 +344,13 @@ async fn people_go_back_to_a_hash_a_tag_or_the_beginning_of_a_hash() {
         assert_eq!(pinned.as_ref(), Some(&commits[0]), "nothing changes");
         assert_eq!(value(&world).await, "1");
     }
-    // A sync goes where the follower is.
-    assert!(world.sync().await.success());
+    // A sync goes where the follower is, and does not pass for one of the source's own revision.
+    let once = world.sync().await;
+    let found = problems(&once.problems);
+    assert!(
+        matches!(found.as_slice(), [one] if one.contains("the source's own revision is not applied: rolled back to")),
+        "{found:?}"
+    );
     assert_eq!(value(&world).await, "1");
     let plan = world.dry_run().await;
     assert_eq!(plan.verdict(), Verdict::Same, "{plan:?}");

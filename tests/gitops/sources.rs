@@ -145,6 +145,15 @@ async fn a_spec_can_suspend() {
     world.create(source("one", &folder, json!({"suspend": true}))).await;
     told(&world, "one", "Suspended").await;
     assert_eq!(world.names("ConfigMap").await, Vec::<String>::new());
+    let sources = Sources::new(world.client.clone());
+    let patience = std::time::Duration::from_secs(20);
+    for refused in [
+        sources.suspend(Some("one"), false).await.map(drop),
+        sources.sync(Some("one"), patience).await.map(drop),
+    ] {
+        let refused = refused.expect_err("its spec says so").to_string();
+        assert!(refused.contains("set spec.suspend"), "{refused}");
+    }
     world.merge("Source", "one", json!({"spec": {"suspend": false}})).await;
     told(&world, "one", "Synced").await;
     assert_eq!(world.names("ConfigMap").await, ["a"]);
@@ -244,4 +253,22 @@ async fn a_rollback_stands_in_the_status() {
     .await;
     sources.suspend(Some("apps"), false).await.expect("resumed");
     told(&world, "apps", "Synced").await;
+}
+
+#[tokio::test]
+async fn sources_that_wait_for_each_other_say_so_and_no_more() {
+    let world = World::new().await;
+    let _manager = manage(&world, &[]);
+    let (one, two) = (folder(&world, "one", "a"), folder(&world, "two", "b"));
+    world.create(source("one", &one, json!({"dependsOn": ["two"]}))).await;
+    world.create(source("two", &two, json!({"dependsOn": ["one"]}))).await;
+    for (name, other) in [("one", "two"), ("two", "one")] {
+        let expected = format!("the source {other} comes first: it waits for a source itself");
+        eventually(expected.clone(), async || {
+            let found = told(&world, name, "DependencyNotReady").await;
+            let message = found["status"]["conditions"][0]["message"].clone();
+            (message == expected.as_str()).then_some(()).ok_or(message.to_string())
+        })
+        .await;
+    }
 }

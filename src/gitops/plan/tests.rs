@@ -16,6 +16,7 @@ struct Fixture {
     occupied: BTreeMap<String, String>,
     no_prune: Option<String>,
     budget: Budget,
+    base: Option<usize>,
     approved: Option<&'static str>,
 }
 
@@ -29,6 +30,7 @@ fn world() -> Fixture {
         occupied: BTreeMap::new(),
         no_prune: None,
         budget: Budget::default(),
+        base: None,
         approved: None,
     }
 }
@@ -101,6 +103,7 @@ impl Fixture {
             occupied: &self.occupied,
             no_prune: self.no_prune,
             budget: self.budget,
+            base: self.base,
             approved: self.approved,
         })
     }

@@ -235,7 +235,9 @@ impl Follower {
             parent: inventory.version(),
             changes: self.drift.changes(),
         };
-        if self.quiet.covers(&marks, started) {
+        // Whoever asked for a sync gets an answer, which only a whole round gives.
+        let is_asked = inventory.controls.requested != inventory.record.answered;
+        if !is_asked && self.quiet.covers(&marks, started) {
             self.reporter.observe(&Observed::Synced(Ended {
                 before: &inventory.record,
                 now: &inventory.record,
