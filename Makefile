@@ -42,7 +42,8 @@ bench: setup images ## Benchmarks beside a peer or floor in the same run, as a t
 	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory soak
 
 soak: images ## 10,000 random pairs of a repository and a cluster, and 1,000 kills (about half an hour)
-	RECONCILE_PLAN_PAIRS=10000 RECONCILE_KILLS=1000 RECONCILE_TEST_LIMIT=90m scripts/test --profile soak plan_outcome kills
+	RECONCILE_PLAN_FIRST=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') RECONCILE_PLAN_PAIRS=10000 RECONCILE_KILLS=1000 \
+	  RECONCILE_TEST_LIMIT=90m scripts/test --profile soak plan_outcome kills
 
 image: build ## The container image, as reconcile:latest
 	@scripts/container-image reconcile:latest "$$(scripts/binary release)"

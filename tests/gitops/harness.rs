@@ -1,5 +1,6 @@
 //! An API server over an embedded store, a source on disk, and what the reconciler reported.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use reconcile::store::{Embedded, Store};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::state::list;
 
 /// How long anything here may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -118,10 +121,17 @@ impl World {
     }
 
     pub async fn dry_run_with(&self, config: &Config) -> PlanReport {
-        let before = self.revision().await;
+        let before = self.written().await;
         let report = gitops::dry_run(self.client.clone(), config).await.expect("a report");
-        assert_eq!(self.revision().await, before, "a dry run writes nothing");
+        assert_eq!(self.written().await, before, "a dry run writes nothing");
         report
+    }
+
+    /// Every key with the revision that wrote it, but for events: what a sync tells is written beside it and after it.
+    async fn written(&self) -> BTreeMap<String, u64> {
+        let items = list(self.store.as_ref()).await.into_iter();
+        let written = items.filter(|item| !item.key.starts_with("/registry/events/"));
+        written.map(|item| (item.key, item.mod_revision)).collect()
     }
 
     /// Follows the source until the value is dropped.
@@ -149,23 +159,6 @@ impl World {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }
-    }
-
-    /// Waits until an event has that reason: they are written beside the sync that they tell of.
-    pub async fn event(&self, reason: &str) {
-        eventually(format!("an event {reason}"), async || {
-            let list = self
-                .api("Event", None)
-                .list(&ListParams::default())
-                .await
-                .expect("a list");
-            let reasons: Vec<_> = list.items.iter().map(|event| event.data["reason"].clone()).collect();
-            match reasons.iter().any(|told| told == reason) {
-                true => Ok(()),
-                false => Err(format!("{reasons:?}")),
-            }
-        })
-        .await;
     }
 
     /// An object of the namespace `default`, or of none.

@@ -178,7 +178,6 @@ async fn many_deletions_wait_for_approval() {
     .await;
     assert_eq!(world.names("ConfigMap").await.len(), 8, "nothing is deleted");
     assert!(world.get("Pod", "new").await.is_some(), "all else is done");
-    world.event("ApprovalRequired").await;
     let plan = world.dry_run().await;
     assert!(
         actions(&plan).iter().all(|action| action.starts_with("blocked")),

@@ -230,6 +230,14 @@ async fn a_hundred_commits_within_a_second() {
         other => Err(format!("{other:?}\n{}", following.text())),
     })
     .await;
+    // Said when its round is over, the record of it included.
+    let last = repository.git(&["rev-parse", "main"]);
+    following
+        .said(&format!(
+            "\"revision\":{{\"type\":\"commit\",\"id\":\"{}\"",
+            last.trim()
+        ))
+        .await;
     following.stop().await;
     // A commit without it may have been the newest for a moment, and then its object went with right.
     case.holds("storm", "one", "1").await;

@@ -1,7 +1,9 @@
 //! Plan and outcome agree, for random pairs of a repository and a live state: what a dry run foretells is what a sync
 //! does, to the field, and a second sync finds nothing to do.
 //!
-//! `RECONCILE_PLAN_PAIRS` says how many pairs, `RECONCILE_PLAN_SEED` which one chain of them to run again.
+//! The pairs are random but the same in every run, so that a run that fails tells of the change at hand; `make soak` takes
+//! others each time. `RECONCILE_PLAN_PAIRS` says how many pairs, `RECONCILE_PLAN_FIRST` with which seed they begin, and
+//! `RECONCILE_PLAN_SEED` which one chain of them to run again.
 
 mod hands;
 mod objects;
@@ -28,6 +30,8 @@ use crate::support::etcd;
 
 /// Pairs of a run where nothing else is asked for, on both stores together.
 const PAIRS: u64 = 1000;
+/// The first seed where no other is asked for.
+const FIRST: u64 = 20_261_121;
 /// Pairs that follow one another, each beginning with the cluster that the one before left.
 const CHAIN: u64 = 5;
 
@@ -57,7 +61,8 @@ async fn on(world: World) {
         return;
     }
     let pairs = number("RECONCILE_PLAN_PAIRS").unwrap_or(PAIRS) / 2;
-    let first: u64 = rand::random_range(0..u64::MAX / 2);
+    let first = number("RECONCILE_PLAN_FIRST").unwrap_or(FIRST);
+    println!("the random numbers start from {first}");
     let mut failures: Vec<String> = Vec::new();
     for seed in first..first + pairs.div_ceil(CHAIN) {
         failures.extend(chain(&world, &empty, seed).await.err());
