@@ -49,7 +49,7 @@ impl Printer {
         let wrong = render::report(report, source, self.err).filter(|(_, wrong)| *wrong);
         match (wrong, render::report(report, source, self.out)) {
             (Some((text, _)), _) => std::io::stderr().write_all(text.as_bytes()),
-            (None, Some((text, _))) => write_out(&text),
+            (None, Some((text, _))) => print(&text),
             (None, None) => Ok(()),
         }
     }
@@ -70,10 +70,10 @@ impl Reporter for Printer {
         let _turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let written = match self.output {
             Output::Text => self.text(&report),
-            Output::Json => encode_json(&self.data(&report), false).and_then(|text| write_out(&text)),
-            Output::Yaml => encode_yaml(&self.data(&report)).and_then(|text| write_out(&text)),
+            Output::Json => encode_json(&self.data(&report), false).and_then(|text| print(&text)),
+            Output::Yaml => encode_yaml(&self.data(&report)).and_then(|text| print(&text)),
             Output::Name => match &report {
-                Report::Change(change) => write_out(&format!(
+                Report::Change(change) => print(&format!(
                     "{}/{}\n",
                     change.object.kind.to_lowercase(),
                     change.object.name
@@ -89,20 +89,12 @@ impl Reporter for Printer {
     }
 }
 
-/// Prints text that is the answer to a command.
-///
-/// # Errors
-/// Where standard output cannot be written.
-pub fn print(text: &str) -> std::io::Result<()> {
-    write_out(text)
-}
-
 /// Prints data as one JSON or YAML document.
 ///
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print_data(value: &impl Serialize, output: Output) -> std::io::Result<()> {
-    write_out(&match output {
+    print(&match output {
         Output::Yaml => encode_yaml(value)?,
         _ => encode_json(value, true)?,
     })
@@ -118,7 +110,7 @@ pub fn stdout_style() -> Style {
 /// # Errors
 /// Where standard output cannot be written.
 pub fn announce(label: &str, text: impl Display) -> std::io::Result<()> {
-    write_out(&format!("{label:<width$} {text}\n", width = render::COLUMN))
+    print(&format!("{label:<width$} {text}\n", width = render::COLUMN))
 }
 
 /// Tells why the program ends.
@@ -138,11 +130,11 @@ pub fn print_plan(plan: &PlanReport, output: Output) -> Result<()> {
     match output {
         Output::Text => {
             let (text, _) = render::plan(plan, style(&std::io::stdout()));
-            write_out(&text)?;
+            print(&text)?;
             print_errors(plan)?;
         }
-        Output::Json => write_out(&encode_json(&Data::of(plan), true)?)?,
-        Output::Yaml => write_out(&encode_yaml(&Data::of(plan))?)?,
+        Output::Json => print(&encode_json(&Data::of(plan), true)?)?,
+        Output::Yaml => print(&encode_yaml(&Data::of(plan))?)?,
         Output::Name => {
             let names: String = plan
                 .entries
@@ -150,7 +142,7 @@ pub fn print_plan(plan: &PlanReport, output: Output) -> Result<()> {
                 .filter(|entry| entry.action != Action::Keep)
                 .map(|entry| format!("{}\n", entry.name))
                 .collect();
-            write_out(&names)?;
+            print(&names)?;
             print_errors(plan)?;
         }
     }
@@ -188,8 +180,11 @@ fn print_errors(plan: &PlanReport) -> std::io::Result<()> {
     std::io::stderr().write_all(errors.as_bytes())
 }
 
-/// A reader that stops early (`| head`) is no failure.
-fn write_out(text: &str) -> std::io::Result<()> {
+/// Prints text that is the answer to a command; a reader that stops early (`| head`) is no failure.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),

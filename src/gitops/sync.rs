@@ -27,7 +27,7 @@ use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Intended, Manifests};
 use super::plan::{self, Owned, Plan, Stage, Step, World, labelled};
 use super::predict::{Prediction, Predictor, Upcoming};
-use super::record::{Closed, Record, Synced};
+use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source};
@@ -265,42 +265,20 @@ impl Engine {
     pub async fn note_failure(&self, reason: &str, answers: bool) -> Result<bool, Error> {
         let mut inventory = self.inventory().await?;
         let is_new = inventory.record.failure.as_deref() != Some(reason);
-        let mut record = Record {
-            failure: Some(reason.to_owned()),
-            ..self.record(&inventory)
+        let requested = inventory.controls.requested.clone();
+        let change = |record: &mut Record| {
+            record.failure = Some(reason.to_owned());
+            if answers {
+                record.answered = requested;
+            }
         };
-        if answers {
-            record.answered.clone_from(&inventory.controls.requested);
-        }
-        self.note(&mut inventory, &record).await.map(|()| is_new)
+        self.amend(&mut inventory, change).await.map(|()| is_new)
     }
 
-    /// Records whether syncs are suspended.
-    pub async fn note_suspended(&self, inventory: &mut Inventory, suspended: bool) -> Result<(), Error> {
-        let record = Record {
-            suspended,
-            ..self.record(inventory)
-        };
-        self.note(inventory, &record).await
-    }
-
-    /// Records that its windows allow no sync now, which also answers whoever asked for one.
-    pub async fn note_closed(&self, inventory: &mut Inventory, closed: Closed) -> Result<(), Error> {
-        let record = Record {
-            closed: Some(closed),
-            answered: inventory.controls.requested.clone(),
-            ..self.record(inventory)
-        };
-        self.note(inventory, &record).await
-    }
-
-    /// Records what it waits for, which also answers whoever asked for a sync.
-    pub async fn note_waits(&self, inventory: &mut Inventory, reason: &str) -> Result<(), Error> {
-        let record = Record {
-            waits: Some(reason.to_owned()),
-            answered: inventory.controls.requested.clone(),
-            ..self.record(inventory)
-        };
+    /// Records a change of what is known that is no news of its members.
+    pub async fn amend(&self, inventory: &mut Inventory, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
+        let mut record = self.record(inventory);
+        change(&mut record);
         self.note(inventory, &record).await
     }
 

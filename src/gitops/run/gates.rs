@@ -9,6 +9,7 @@ use super::{Follower, MAX_SLEEP, PENDING};
 use crate::gitops::error::Error;
 use crate::gitops::inventory::Inventory;
 use crate::gitops::observed::Observed;
+use crate::gitops::record::Record;
 use crate::gitops::report::Report;
 use crate::gitops::window;
 
@@ -18,7 +19,8 @@ impl Follower {
         let suspended = inventory.controls.suspended || self.suspended;
         let is_news = suspended != inventory.record.suspended;
         if is_news {
-            self.engine.note_suspended(inventory, suspended).await?;
+            let change = |record: &mut Record| record.suspended = suspended;
+            self.engine.amend(inventory, change).await?;
         }
         self.reporter.observe(&Observed::Suspended { suspended, is_news });
         if suspended != self.told.suspended {
@@ -45,7 +47,13 @@ impl Follower {
             // The clock may be set: no sleep is longer than that.
             let until = closed.until.and_then(|until| Duration::try_from(until - now).ok());
             self.retry = Some(Instant::now() + until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
-            self.engine.note_closed(inventory, closed).await?;
+            let requested = inventory.controls.requested.clone();
+            let change = |record: &mut Record| {
+                record.closed = Some(closed);
+                // Nothing else will answer whoever asked for a sync.
+                record.answered = requested;
+            };
+            self.engine.amend(inventory, change).await?;
         }
         if self.told.closed != reason {
             let text = match &reason {
@@ -63,7 +71,12 @@ impl Follower {
         let obstacle = self.order.obstacle().await?;
         if let Some(reason) = &obstacle {
             self.retry = Some(Instant::now() + PENDING);
-            self.engine.note_waits(inventory, reason).await?;
+            let requested = inventory.controls.requested.clone();
+            let change = |record: &mut Record| {
+                record.waits = Some(reason.clone());
+                record.answered = requested;
+            };
+            self.engine.amend(inventory, change).await?;
         }
         let waits = obstacle.is_some();
         if self.told.obstacle != obstacle {

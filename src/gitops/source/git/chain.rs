@@ -64,7 +64,7 @@ impl ServerCertVerifier for Listener {
         let chain = intermediates.iter().take(MAX_LENGTH);
         let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
-        Err(Error::General("heard enough".into()))
+        Err(enough())
     }
 
     fn verify_tls12_signature(
@@ -73,7 +73,7 @@ impl ServerCertVerifier for Listener {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("heard enough".into()))
+        Err(enough())
     }
 
     fn verify_tls13_signature(
@@ -82,10 +82,15 @@ impl ServerCertVerifier for Listener {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("heard enough".into()))
+        Err(enough())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Ends the handshake: the certificates are all that was wanted.
+fn enough() -> Error {
+    Error::General("heard enough".into())
 }
