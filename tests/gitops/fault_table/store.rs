@@ -54,12 +54,7 @@ async fn an_api_server_that_restarts_amid_a_sync() {
     let following = case.world.follow();
     following.said("synced").await;
     for round in 0..8 {
-        for number in 0..30 {
-            case.world.write(
-                &format!("many-{number}.yaml"),
-                &config_map(&format!("many-{number}"), &format!("{round}")),
-            );
-        }
+        write_many(&case, round);
         // In the middle of it, by what is there.
         let written = format!("round {round} has begun");
         eventually(&written, async || match many(&case, round).await {
@@ -80,6 +75,15 @@ async fn an_api_server_that_restarts_amid_a_sync() {
     }
     following.stop().await;
     case.recovers("restarts").await;
+}
+
+/// Saves thirty objects that say this round's number.
+fn write_many(case: &Case, round: usize) {
+    for number in 0..30 {
+        let name = format!("many-{number}");
+        case.world
+            .write(&format!("{name}.yaml"), &config_map(&name, &round.to_string()));
+    }
 }
 
 /// How many of them say this round's number.
@@ -104,12 +108,7 @@ async fn an_etcd_that_dies_amid_a_sync() {
     let following = case.world.follow();
     following.said("synced").await;
     for round in 0..3 {
-        for number in 0..30 {
-            case.world.write(
-                &format!("many-{number}.yaml"),
-                &config_map(&format!("many-{number}"), &format!("{round}")),
-            );
-        }
+        write_many(&case, round);
         eventually("begun", async || match many(&case, round).await {
             0 => Err("not yet".to_owned()),
             _ => Ok(()),
