@@ -29,9 +29,10 @@ tools: ## Unpack etcd, kubectl 1.20, a registry, busybox, sshd and lighttpd into
 images: tools ## Make the images that the tests start pods from
 	@scripts/images --local $(TEST_IMAGES)
 
-test: images ## Every test: real etcd, Docker, git, kubectl and registry (ARGS="filter" for some of them)
+test: images ## Every test, the reconciler's also against an API server of its own process (ARGS="filter" for some of them)
 	@scripts/setup --tests
 	@scripts/test $(ARGS)
+	@[ -n "$(ARGS)" ] || RECONCILE_TEST_APISERVER=process scripts/test gitops::
 
 lint: setup ## Formatting and clippy, warnings as errors
 	cargo fmt --check

@@ -1,4 +1,7 @@
-//! An API server over an embedded store, a source on disk, and what the reconciler reported.
+//! An API server, a source on disk, and what the reconciler reported.
+//!
+//! The API server is one of this process over an embedded store; with `RECONCILE_TEST_APISERVER=process` it is a process
+//! of its own over an etcd, which knows nothing of any source and is reached with its kubeconfig only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +12,14 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use reconcile::apiserver::{self, ApiServer, User};
 use reconcile::gitops::{self, Budget, Config, Outcome, PlanReport, Report};
-use reconcile::store::{Embedded, Store};
+use reconcile::store::{Embedded, Etcd, Store};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::elsewhere::{self, Elsewhere};
 use super::state::list;
+use crate::support::etcd;
 
 /// How long anything here may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,23 +31,59 @@ pub struct World {
     /// How much a sync may delete without approval; no limit at first.
     pub budget: Budget,
     root: tempfile::TempDir,
-    _server: DropGuard,
+    _server: Server,
+}
+
+/// What serves, until this is dropped.
+enum Server {
+    Here {
+        _stop: DropGuard,
+        _etcd: Option<etcd::Etcd>,
+    },
+    Elsewhere {
+        _server: Elsewhere,
+    },
 }
 
 impl World {
     pub async fn new() -> World {
-        let root = tempfile::tempdir().expect("a directory");
-        let store = Embedded::open(&root.path().join("state")).expect("a store");
-        World::on(root, Arc::new(store)).await
+        match elsewhere::is_wanted() {
+            true => World::elsewhere(None).await,
+            false => World::behind(|router| router).await,
+        }
     }
 
-    /// A cluster that keeps its state there.
-    pub async fn on(root: tempfile::TempDir, store: Arc<dyn Store>) -> World {
-        World::behind(root, store, |router| router).await
+    /// A cluster that keeps its state in an etcd.
+    pub async fn on_etcd() -> World {
+        if elsewhere::is_wanted() {
+            return World::elsewhere(None).await;
+        }
+        let etcd = etcd::Etcd::start();
+        let store = Etcd::connect(&[etcd.url()]).await.expect("a URL");
+        let mut world = World::on(root(), Arc::new(store)).await;
+        if let Server::Here { _etcd, .. } = &mut world._server {
+            *_etcd = Some(etcd);
+        }
+        world
     }
 
     /// A cluster whose API server is reached through something.
-    pub async fn behind(
+    pub async fn behind(layer: impl FnOnce(axum::Router) -> axum::Router) -> World {
+        if elsewhere::is_wanted() {
+            return World::elsewhere(Some(Box::new(layer))).await;
+        }
+        let root = root();
+        let store = Embedded::open(&root.path().join("state")).expect("a store");
+        World::here(root, Arc::new(store), layer).await
+    }
+
+    /// A cluster that keeps its state there; its API server is always one of this process.
+    pub async fn on(root: tempfile::TempDir, store: Arc<dyn Store>) -> World {
+        World::here(root, store, |router| router).await
+    }
+
+    /// A cluster that keeps its state there, whose API server is reached through something.
+    pub async fn here(
         root: tempfile::TempDir,
         store: Arc<dyn Store>,
         layer: impl FnOnce(axum::Router) -> axum::Router,
@@ -53,13 +94,34 @@ impl World {
         config.shutdown = shutdown.clone();
         let server = ApiServer::start(config).await.expect("a server");
         let client = kube::Client::new(layer(server.router_as(User::admin("test"))), "default");
+        let server = Server::Here {
+            _stop: shutdown.drop_guard(),
+            _etcd: None,
+        };
+        World::of(root, client, store, server)
+    }
+
+    async fn elsewhere(layer: Option<elsewhere::Layer<'_>>) -> World {
+        reconcile_tls();
+        let root = root();
+        let server = Elsewhere::start(&root.path().join("server"));
+        let store = Etcd::connect(&[server.etcd.url()]).await.expect("a URL");
+        let direct = server.client().await;
+        let client = match layer {
+            Some(layer) => kube::Client::new(layer(elsewhere::forwarding(direct)), "default"),
+            None => direct,
+        };
+        World::of(root, client, Arc::new(store), Server::Elsewhere { _server: server })
+    }
+
+    fn of(root: tempfile::TempDir, client: kube::Client, store: Arc<dyn Store>, server: Server) -> World {
         std::fs::create_dir(root.path().join("source")).expect("made");
         World {
             client,
             store,
             budget: Budget::Unlimited,
             root,
-            _server: shutdown.drop_guard(),
+            _server: server,
         }
     }
 
@@ -252,6 +314,10 @@ impl World {
             .await
             .expect("patched");
     }
+}
+
+fn root() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
 }
 
 /// A running reconciler.

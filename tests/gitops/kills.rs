@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::elsewhere;
 use super::harness::{config_map, pod};
 use crate::support::etcd;
 use crate::support::git::Repository;
@@ -91,8 +91,10 @@ async fn on_etcd() {
 async fn at_every_point_of_a_sync(etcd: Option<etcd::Etcd>) {
     let kills = std::env::var("RECONCILE_KILLS").map_or(KILLS, |text| text.parse().expect("a number")) / 2;
     let root = tempfile::tempdir().expect("a directory");
-    let (server, kubeconfig) = serve(root.path(), etcd.as_ref());
-    let client = client(&kubeconfig).await;
+    let data = root.path().join("server");
+    let server = elsewhere::serve(&data, etcd.as_ref());
+    let kubeconfig = elsewhere::kubeconfig(&data);
+    let client = elsewhere::client(&kubeconfig).await;
     let repository = Repository::init(&root.path().join("source"));
     std::fs::write(repository.path.join("anchor.yaml"), config_map("anchor", "1")).expect("written");
     let seed = rand::random();
@@ -147,23 +149,6 @@ async fn at_every_point_of_a_sync(etcd: Option<etcd::Etcd>) {
     server.terminate(PATIENCE);
 }
 
-/// An API server in a process of its own, and its kubeconfig.
-fn serve(root: &Path, etcd: Option<&etcd::Etcd>) -> (Process, std::path::PathBuf) {
-    let data = root.join("server");
-    let mut command = tools::reconcile();
-    command
-        .arg("apiserver")
-        .arg("--data-dir")
-        .arg(&data)
-        .args(["--listen", "127.0.0.1:0"]);
-    if let Some(etcd) = etcd {
-        command.args(["--etcd", &etcd.url()]);
-    }
-    let mut server = Process::start(&mut command);
-    server.line_with("export KUBECONFIG=", PATIENCE);
-    (server, data.join("kubeconfig"))
-}
-
 fn command(root: &Path, repository: &Repository, kubeconfig: &Path) -> std::process::Command {
     let mut command = tools::reconcile();
     command.arg(&repository.path).arg("--kubeconfig").arg(kubeconfig);
@@ -172,13 +157,6 @@ fn command(root: &Path, repository: &Repository, kubeconfig: &Path) -> std::proc
         .arg("--data-dir")
         .arg(root.join("reconciler"));
     command
-}
-
-async fn client(kubeconfig: &Path) -> Client {
-    super::harness::reconcile_tls();
-    let file = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-    Client::try_from(config.expect("a configuration")).expect("a client")
 }
 
 fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {

@@ -1,8 +1,10 @@
-//! Sources, plans and their outcome: real git and real files, against an API server in this process.
+//! Sources, plans and their outcome: real git and real files, against an API server in this process, or in another one
+//! (`RECONCILE_TEST_APISERVER=process`).
 
 mod agreed;
 mod ceded;
 mod commit_status;
+mod elsewhere;
 mod events;
 mod fault_table;
 mod flags;

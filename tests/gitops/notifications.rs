@@ -4,12 +4,15 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use http::{Method, StatusCode};
 use reconcile::gitops::telling::{Patience, Receiver, Telling};
 use reconcile::gitops::webhook::Secret;
 use reconcile::gitops::{self, Config};
 use reconcile::object::source::Notification;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::harness::{World, config_map, eventually};
@@ -106,6 +109,49 @@ async fn a_program_is_told_all_there_is() {
     );
     following.stop().await;
     assert_eq!(receiving.came().len(), 3, "{:#?}", receiving.came());
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_told_though_more_comes_meanwhile() {
+    // The answer to the first record of a revision is held back until the reconciler asks for anything else.
+    let (held, went_on) = (Arc::new(Mutex::new(false)), Arc::new(Notify::new()));
+    let more = Arc::new(Mutex::new(None::<std::path::PathBuf>));
+    let (hold, note, file) = (Arc::clone(&held), Arc::clone(&went_on), Arc::clone(&more));
+    let world = World::behind(|router| {
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let (held, went_on, more) = (Arc::clone(&hold), Arc::clone(&note), Arc::clone(&file));
+            async move {
+                let is_record =
+                    request.method() != Method::GET && request.uri().path().contains("/kube-system/configmaps");
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+                let says_it = is_record && String::from_utf8_lossy(&body).contains("\\\"revision\\\"");
+                let response = next.run(Request::from_parts(head, body.into())).await;
+                let is_first = says_it && !std::mem::replace(&mut *held.lock().expect("unpoisoned"), true);
+                if is_first {
+                    let file = more.lock().expect("unpoisoned").take().expect("a place for more");
+                    std::fs::write(file, config_map("more", "1")).expect("written");
+                    // Nothing more is asked where the reconciler waits for this answer, as it should.
+                    let superseded = tokio::time::timeout(Duration::from_secs(1), went_on.notified());
+                    eprintln!("it went on: {}", superseded.await.is_ok());
+                } else {
+                    went_on.notify_waiters();
+                }
+                response
+            }
+        }))
+    })
+    .await;
+    world.write("a.yaml", &config_map("a", "1"));
+    *more.lock().expect("unpoisoned") = Some(world.source().join("more.yaml"));
+    let receiving = Receiving::start().await;
+    let all = receiver(&notification("generic"), &receiving.url("/hook"));
+    let following = world.follow_with(config(&world, vec![all]));
+    let came = receiving.count(2).await;
+    let created: Vec<&Value> = came.iter().map(|one| &one.body["counts"]["create"]).collect();
+    assert_eq!(created, [&json!(1), &json!(1)], "{came:#?}");
+    assert!(*held.lock().expect("unpoisoned"), "a record was held back");
+    following.stop().await;
 }
 
 #[tokio::test]

@@ -13,18 +13,19 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::apply::Patience;
+use super::apply::{Applied, Patience};
 use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
 use super::observed::{Observed, Round as Ended};
 use super::order::Order;
 use super::quiet::{Marks, Quiet};
+use super::record::Record;
 use super::report::{Counts, Report, Reporter};
 use super::rollback::{Rollback, Tools};
 use super::schedule::Schedules;
 use super::source::{Snapshot, Source, View, Watch};
-use super::sync::Engine;
+use super::sync::{Engine, Prepared};
 use super::telling;
 use super::webhook::{self, Followed, Secret};
 use super::window::Window;
@@ -169,6 +170,16 @@ struct Follower {
     looked: DateTime<Local>,
 }
 
+/// What was applied and is not recorded yet.
+struct Synced {
+    prepared: Prepared,
+    applied: Applied,
+    /// What was known before.
+    before: Record,
+    marks: Marks,
+    started: Instant,
+}
+
 /// How a round ended.
 enum Round {
     Done,
@@ -196,37 +207,44 @@ impl Follower {
         }
     }
 
-    /// One round; news may end it early, for everything it does can be done again.
+    /// One round; news may end it early, for everything it does can be done again. What was recorded is also told: only
+    /// what comes before the record is cut short.
     async fn round(&mut self, interruptible: bool) -> Result<Round, Error> {
         // The watch is taken out so that it can be waited for while the round has the rest.
         let watch = self.watch.take().filter(|_| self.schedules.is_empty());
-        let result = match watch.as_ref().filter(|_| interruptible) {
+        let synced = match watch.as_ref().filter(|_| interruptible) {
             Some(watch) => tokio::select! {
                 // The round goes first: where both are ready, it is done.
                 biased;
-                result = self.sync() => result.map(|()| Round::Done),
-                () = watch.changed() => Ok(Round::Superseded),
+                synced = self.sync() => Some(synced),
+                () = watch.changed() => None,
             },
-            None => self.sync().await.map(|()| Round::Done),
+            None => Some(self.sync().await),
         };
         self.watch = watch;
-        result
+        match synced.transpose()? {
+            None => return Ok(Round::Superseded),
+            Some(Some(synced)) => self.conclude(synced).await?,
+            Some(None) => {}
+        }
+        Ok(Round::Done)
     }
 
-    async fn sync(&mut self) -> Result<(), Error> {
+    /// Reads, plans and applies; None where that was not to be done, or there was nothing to do.
+    async fn sync(&mut self) -> Result<Option<Synced>, Error> {
         let started = Instant::now();
         let mut inventory = self.engine.inventory().await?;
         if self.is_suspended(&mut inventory).await? || self.is_closed(&mut inventory).await? {
-            return Ok(());
+            return Ok(None);
         }
         if self.waits_for_others(&mut inventory).await? {
-            return Ok(());
+            return Ok(None);
         }
         if self.asks_the_remote_first(&inventory) {
-            return Ok(());
+            return Ok(None);
         }
         let Some(head) = self.read().await? else {
-            return Ok(());
+            return Ok(None);
         };
         let marks = Marks {
             revision: head.revision.clone(),
@@ -248,7 +266,7 @@ impl Follower {
                 elapsed: started.elapsed(),
             }));
             nothing_to_do(started);
-            return Ok(());
+            return Ok(None);
         }
         let reporter = Arc::clone(&self.reporter);
         let tools = Tools {
@@ -285,6 +303,24 @@ impl Follower {
         if let Some(settled) = self.settling() {
             self.retry_at(settled);
         }
+        Ok(Some(Synced {
+            prepared,
+            applied,
+            before,
+            marks,
+            started,
+        }))
+    }
+
+    /// Records what was done, tells of it, and looks what it came to.
+    async fn conclude(&mut self, synced: Synced) -> Result<(), Error> {
+        let Synced {
+            mut prepared,
+            applied,
+            before,
+            marks,
+            started,
+        } = synced;
         // A fetch under way may bring what a request is about.
         let answers = applied.pending.is_empty() && self.fetch.is_none();
         let problems = self.engine.conclude(&mut prepared, &applied, answers).await?;
@@ -299,6 +335,7 @@ impl Follower {
             elapsed: started.elapsed(),
         }));
         self.summarize(&prepared, applied, problems.clone(), started);
+        let reporter = Arc::clone(&self.reporter);
         let tools = Tools {
             engine: &self.engine,
             source: &self.source,

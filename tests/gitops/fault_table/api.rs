@@ -7,7 +7,6 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::{Method, StatusCode};
-use reconcile::store::Embedded;
 use serde_json::json;
 
 use super::{Case, OBJECTS, files, write_all};
@@ -39,9 +38,7 @@ type Shared = Arc<Mutex<Weather>>;
 
 /// A cluster whose writes fare as the weather says.
 async fn world(weather: Shared) -> World {
-    let root = tempfile::tempdir().expect("a directory");
-    let store = Arc::new(Embedded::open(&root.path().join("state")).expect("a store"));
-    World::behind(root, store, |router| {
+    World::behind(|router| {
         router.layer(from_fn(move |request: Request, next: Next| {
             let fate = fate(&weather, &request);
             async move { fare(fate, request, next).await }

@@ -1,9 +1,12 @@
 //! Others in the cluster: they change, protect, take over, hold back or end what the source owns.
 
+use std::sync::Arc;
+
+use reconcile::store::Embedded;
 use serde_json::json;
 
-use super::{Case, files};
-use crate::gitops::harness::{actions, config_map, eventually, problems};
+use super::{Case, files, write_all};
+use crate::gitops::harness::{World, actions, config_map, eventually, problems};
 use crate::gitops::state::let_go;
 
 #[tokio::test]
@@ -111,8 +114,13 @@ async fn a_namespace_whose_manifest_is_wrong() {
 
 #[tokio::test]
 async fn a_namespace_that_ends() {
-    let mut case = Case::new().await;
-    // Nothing empties it here, so it stays on its way out.
+    let root = tempfile::tempdir().expect("a directory");
+    let store = Embedded::open(&root.path().join("state")).expect("a store");
+    let world = World::on(root, Arc::new(store)).await;
+    write_all(&world);
+    let config = world.config();
+    let mut case = Case::of(world, config).await;
+    // Nothing empties it there, so it stays on its way out.
     case.world.delete_namespace("shop").await;
     case.uids.retain(|key, _| !key.contains("shop"));
     let news = case.news();
@@ -138,6 +146,28 @@ async fn a_namespace_that_ends() {
     .await;
     following.stop().await;
     case.recovers("ended").await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_emptied_meanwhile() {
+    let mut case = Case::new().await;
+    let stock = async || case.world.get_in("ConfigMap", Some("shop"), "stock").await;
+    let before = stock().await.expect("there is stock")["metadata"]["uid"].clone();
+    let following = case.world.follow();
+    following.said("unchanged").await;
+    case.world.delete_namespace("shop").await;
+    case.uids.retain(|key, _| !key.contains("shop"));
+    eventually("made again", async || {
+        // As the namespace controller does, where there is none.
+        let_go(case.world.store.as_ref()).await;
+        match stock().await {
+            Some(now) if now["metadata"]["uid"] != before && now["metadata"]["deletionTimestamp"].is_null() => Ok(()),
+            other => Err(format!("{other:?}\n{}", following.text())),
+        }
+    })
+    .await;
+    following.stop().await;
+    case.recovers("emptied").await;
 }
 
 #[tokio::test]

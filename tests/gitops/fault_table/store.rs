@@ -47,7 +47,7 @@ async fn an_api_server_that_restarts_amid_a_sync() {
     let current = Current::default();
     let store: Arc<dyn Store> = Arc::new(Embedded::open(&state).expect("a store"));
     *current.lock().expect("unpoisoned") = Some(start(Arc::clone(&store)).await);
-    let world = World::behind(root, store, |_| switchboard(Arc::clone(&current))).await;
+    let world = World::here(root, store, |_| switchboard(Arc::clone(&current))).await;
     write_all(&world);
     let config = world.config();
     let case = Case::of(world, config).await;

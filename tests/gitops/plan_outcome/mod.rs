@@ -10,14 +10,12 @@ mod objects;
 mod repository;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reconcile::gitops::report::{PlanEntry, PlanReport};
 use reconcile::gitops::{Action, ObjectKey, Outcome};
-use reconcile::store::Etcd;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +24,6 @@ use self::objects::{Subject, store_key};
 use self::repository::Repository;
 use super::harness::{World, problems};
 use super::state::{Kept, State, contains, essence, is_by_the_server, is_going, is_inventory, let_go, managers};
-use crate::support::etcd;
 
 /// Pairs of a run where nothing else is asked for, on both stores together.
 const PAIRS: u64 = 1000;
@@ -42,9 +39,7 @@ async fn on_the_embedded_store() {
 
 #[tokio::test]
 async fn on_etcd() {
-    let server = etcd::Etcd::start();
-    let store = Etcd::connect(&[server.url()]).await.expect("a URL");
-    on(World::on(tempfile::tempdir().expect("a directory"), Arc::new(store)).await).await;
+    on(World::on_etcd().await).await;
 }
 
 async fn on(world: World) {
