@@ -1,40 +1,34 @@
 //! One round: read, plan, and perhaps apply. Keeps between rounds only what saves requests or tells drift from news.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 
-use futures::future::BoxFuture;
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Client;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::apply::{Applied, Applier, Patience};
-use super::applyset::{ApplySet, MemberKind, Members, PART_OF};
+use super::applyset::{ApplySet, MemberKind, Members};
 use super::budget::Budget;
 use super::ceded;
 use super::config::Config;
-use super::diff::without_noise;
 use super::error::Error;
 use super::fail_point;
 use super::fight::Fights;
 use super::health::is_going;
 use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
-use super::manifests::{self, Intended, Manifests};
-use super::plan::{self, Owned, Plan, Stage, Step, World, labelled};
-use super::predict::{Prediction, Predictor, Upcoming};
+use super::manifests::{self, Manifests};
+use super::plan::{self, Plan, Step, World, labelled};
 use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source};
-use crate::client::Told;
 
-/// Requests under way at once while looking.
-const CONCURRENCY: usize = 16;
+mod known;
+mod look;
+
+pub(super) use known::{fingerprint, hash};
+use look::kinds_of_interest;
 
 /// What goes round.
 pub(super) struct Engine {
@@ -70,13 +64,6 @@ pub(super) struct Prepared {
     unseen: BTreeSet<MemberKind>,
     /// When it was begun to prepare this.
     began: Timestamp,
-}
-
-/// What the cluster has of interest.
-#[derive(Default)]
-struct Look {
-    owned: BTreeMap<ObjectKey, Owned>,
-    live: BTreeMap<ObjectKey, Arc<Value>>,
 }
 
 impl Engine {
@@ -296,214 +283,6 @@ impl Engine {
         }
     }
 
-    /// The live objects of these kinds that are owned.
-    pub async fn members(&self, kinds: &[Resource]) -> Result<BTreeMap<ObjectKey, Value>, Error> {
-        let mut found = BTreeMap::new();
-        for resource in kinds {
-            let members = self.requests.members(resource, &self.set.id).await;
-            let members = members.map_err(|error| Error::api(format!("listing {}", resource.api.plural), error))?;
-            found.extend(members.into_iter().map(|value| (resource.key_of(&value), value)));
-        }
-        Ok(found)
-    }
-
-    /// Lists what is owned and gets what is intended and not owned yet.
-    async fn look(
-        &self,
-        manifests: &Manifests,
-        kinds: &[Resource],
-        unseen: &mut BTreeSet<MemberKind>,
-        notices: &mut Vec<String>,
-    ) -> Result<Look, Error> {
-        let mut look = Look::default();
-        for resource in kinds {
-            let members = self.requests.members(resource, &self.set.id).await;
-            let members = match members {
-                Ok(members) => members,
-                Err(error @ kube::Error::Api(_)) => {
-                    let reason = Told(&error);
-                    notices.push(format!("{} cannot be listed: {reason}", resource.api.plural));
-                    unseen.insert(MemberKind {
-                        api_version: resource.api.api_version.clone(),
-                        kind: resource.api.kind.clone(),
-                    });
-                    continue;
-                }
-                Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
-            };
-            for value in members {
-                let key = resource.key_of(&value);
-                let value = Arc::new(value);
-                look.live.insert(key.clone(), Arc::clone(&value));
-                let resource = resource.clone();
-                look.owned.insert(key, Owned { value, resource });
-            }
-        }
-        let missing: Vec<&Intended> = manifests
-            .objects
-            .values()
-            .filter(|intended| !look.live.contains_key(&intended.key))
-            .collect();
-        let gets = missing.into_iter().map(|intended| {
-            async move {
-                let key = &intended.key;
-                let found = self
-                    .requests
-                    .get(&intended.resource, key.namespace.as_deref(), &key.name)
-                    .await;
-                match found {
-                    Ok(object) => Ok((key.clone(), object)),
-                    // What cannot be read is tried all the same; the API server then says what is wrong.
-                    Err(kube::Error::Api(_)) => Ok((key.clone(), None)),
-                    Err(error) => Err(Error::api(format!("reading {key}"), error)),
-                }
-            }
-            .boxed()
-        });
-        let found: Vec<(ObjectKey, Option<Value>)> = side_by_side(gets.collect()).try_collect().await?;
-        look.live.extend(
-            found
-                .into_iter()
-                .filter_map(|(key, object)| Some((key, Arc::new(object?)))),
-        );
-        Ok(look)
-    }
-
-    /// Predicts stage by stage, for what comes later may lie in or refer to what comes first.
-    async fn predict(
-        &self,
-        manifests: &Manifests,
-        live: &BTreeMap<ObjectKey, Arc<Value>>,
-    ) -> Result<(BTreeMap<ObjectKey, Prediction>, Upcoming), Error> {
-        let mut upcoming = Upcoming::of(manifests, live);
-        let mut predictions = BTreeMap::new();
-        for stage in Stage::ALL {
-            let predictor = Predictor {
-                requests: &self.requests,
-                set: &self.set,
-                upcoming: &upcoming,
-            };
-            let predictor = &predictor;
-            let of_stage = manifests
-                .objects
-                .values()
-                .filter(|intended| Stage::of(&intended.key.group, &intended.key.kind) == stage);
-            let asked = of_stage.map(|intended| {
-                async move {
-                    let manifest = labelled(intended, &self.set);
-                    let live = live.get(&intended.key);
-                    let stays = !predictor.upcoming.has_namespace(intended.key.namespace.as_deref());
-                    let known = live.filter(|_| stays).map(|live| (hash(&manifest), fingerprint(live)));
-                    let prediction = match known.is_some() && self.settled.get(&intended.key).copied() == known {
-                        true => Prediction::Same,
-                        false => predictor.predict(intended, &manifest, live.map(AsRef::as_ref)).await?,
-                    };
-                    Ok((intended.key.clone(), prediction))
-                }
-                .boxed()
-            });
-            let found: BTreeMap<ObjectKey, Prediction> = side_by_side(asked.collect()).try_collect().await?;
-            upcoming.learn(&found);
-            predictions.extend(found);
-        }
-        Ok((predictions, upcoming))
-    }
-
-    fn is_settled(&self, intended: &Intended) -> bool {
-        self.settled
-            .get(&intended.key)
-            .is_some_and(|(manifest, _)| *manifest == hash(&labelled(intended, &self.set)))
-    }
-
-    /// Remembers what was found as intended and forgets what is not intended any more.
-    fn remember(&mut self, plan: &mut Plan) {
-        let applied: BTreeSet<&ObjectKey> = plan
-            .steps
-            .iter()
-            .filter(|step| step.manifest.is_some())
-            .map(|step| &step.key)
-            .collect();
-        self.settled.retain(|key, _| applied.contains(key));
-        self.replacing.retain(|key, _| applied.contains(key));
-        for step in &mut plan.steps {
-            // The second half of a replacement that an earlier round began.
-            let begun = match step.action {
-                Action::Create => true,
-                Action::Replace => step.live.as_deref().is_some_and(is_going),
-                _ => false,
-            };
-            if let Some((cause, reasons)) = self.replacing.get(&step.key).filter(|_| begun) {
-                step.action = Action::Replace;
-                step.cause = cause.clone();
-                step.reasons.clone_from(reasons);
-            }
-            if let (Action::Unchanged, Some(manifest), Some(live)) = (step.action, &step.manifest, &step.live) {
-                self.settled
-                    .insert(step.key.clone(), (hash(manifest), fingerprint(live)));
-            }
-        }
-    }
-
-    /// The first object of others in each namespace that may be deleted.
-    async fn occupied(
-        &self,
-        manifests: &Manifests,
-        owned: &BTreeMap<ObjectKey, Owned>,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let mut occupied = BTreeMap::new();
-        let leaving: Vec<&ObjectKey> = owned
-            .keys()
-            .filter(|key| key.kind == "Namespace" && key.group.is_empty() && !manifests.objects.contains_key(key))
-            .collect();
-        if leaving.is_empty() {
-            return Ok(occupied);
-        }
-        // Of whatever kind: all of it would go.
-        let kinds = Kinds::everything(&self.client).await?;
-        let inside: Vec<&Resource> = kinds.namespaced().collect();
-        for namespace in leaving {
-            if let Some((version, reason)) = kinds.unknown() {
-                let reason = format!("perhaps something of {version}, which cannot be asked for ({reason})");
-                occupied.insert(namespace.name.clone(), reason);
-            }
-            for resource in inside.iter().copied() {
-                let objects = match self.requests.list(resource, Some(&namespace.name), None).await {
-                    Ok(objects) => objects,
-                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
-                    Err(error @ kube::Error::Api(_)) => {
-                        let reason = format!("{} that cannot be listed ({})", resource.api.plural, Told(&error));
-                        occupied.insert(namespace.name.clone(), reason);
-                        break;
-                    }
-                    Err(error) => return Err(Error::api(format!("listing {}", resource.api.plural), error)),
-                };
-                if let Some(other) = objects.iter().find(|object| self.is_others(resource, object)) {
-                    occupied.insert(namespace.name.clone(), resource.key_of(other).to_string());
-                    break;
-                }
-            }
-        }
-        Ok(occupied)
-    }
-
-    /// Whether an object is somebody's: not ours, not made by the cluster itself for every namespace, not derived.
-    fn is_others(&self, resource: &Resource, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        let by_the_cluster = match (
-            resource.api.kind.as_str(),
-            metadata["name"].as_str().unwrap_or_default(),
-        ) {
-            ("Event" | "Endpoints" | "EndpointSlice", _) => true,
-            ("ServiceAccount", "default") | ("ConfigMap", "kube-root-ca.crt") => true,
-            ("Secret", _) => object["type"] == "kubernetes.io/service-account-token",
-            _ => false,
-        };
-        let derived = metadata["ownerReferences"]
-            .as_array()
-            .is_some_and(|owners| !owners.is_empty());
-        metadata["labels"][PART_OF] != self.set.id.as_str() && !by_the_cluster && !derived
-    }
-
     /// The members once the plan is carried out but for what failed.
     fn members_after(&self, prepared: &Prepared, deleted: &BTreeSet<ObjectKey>) -> Members {
         let Prepared {
@@ -530,14 +309,6 @@ impl Engine {
     }
 }
 
-/// Runs requests a few at a time. They come boxed and collected, or the compiler cannot see that they may move
-/// between threads.
-fn side_by_side<T: Send>(
-    requests: Vec<BoxFuture<'_, Result<T, Error>>>,
-) -> impl Stream<Item = Result<T, Error>> + Send {
-    stream::iter(requests).buffered(CONCURRENCY)
-}
-
 fn no_prune(prune: bool, complete: bool, defer: Option<String>) -> Option<String> {
     if !prune {
         return Some("--no-prune".into());
@@ -546,47 +317,4 @@ fn no_prune(prune: bool, complete: bool, defer: Option<String>) -> Option<String
         return Some("not everything in the source could be read, so nothing is deleted".into());
     }
     defer
-}
-
-/// Kinds that have or will have members; members of kinds that are not served any more cannot be looked at.
-fn kinds_of_interest(
-    manifests: &Manifests,
-    members: &Members,
-    kinds: &Kinds,
-    unseen: &mut BTreeSet<MemberKind>,
-    notices: &mut Vec<String>,
-) -> Vec<Resource> {
-    let mut found: BTreeMap<(String, String), Resource> = BTreeMap::new();
-    for intended in manifests.objects.values() {
-        let api = &intended.resource.api;
-        found
-            .entry((api.group.clone(), api.kind.clone()))
-            .or_insert_with(|| intended.resource.clone());
-    }
-    for member in members.kinds() {
-        match kinds.find(&member.api_version, &member.kind) {
-            Ok(resource) => {
-                found
-                    .entry((resource.api.group.clone(), resource.api.kind.clone()))
-                    .or_insert_with(|| resource.clone());
-            }
-            Err(reason) => {
-                notices.push(format!("objects of kind {} stay as they are: {reason}", member.kind));
-                unseen.insert(member.clone());
-            }
-        }
-    }
-    found.into_values().collect()
-}
-
-/// Of an object's content, without status and what changes with every write.
-pub(super) fn fingerprint(object: &Value) -> u64 {
-    hash(&without_noise(object))
-}
-
-/// Of anything, within this process.
-pub(super) fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
