@@ -84,12 +84,14 @@ fn verify(args: &RunArgs) -> Result<Option<Verify>> {
 /// What to follow: SOURCE, or what the file says.
 fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
     let (webhooks, telling) = (Webhooks::default(), Telling::default());
+    let neighbours = gitops::Neighbours::default();
     if let Some(path) = &args.config {
         let mut configs = config_file::read(path, data.path())?;
         for config in &mut configs {
             config.webhook_secret.clone_from(&args.webhook_secret);
             config.webhooks = webhooks.clone();
             config.telling = telling.clone();
+            config.neighbours = neighbours.clone();
         }
         return Ok(configs);
     }
@@ -98,6 +100,7 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         webhook_secret: args.webhook_secret.clone(),
         webhooks,
         telling,
+        neighbours,
         receivers: match &args.notify {
             Some(path) => config_file::receivers(path)?,
             None => Vec::new(),
@@ -130,9 +133,15 @@ async fn follow(
     supervisor: &mut Supervisor,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let (hooks, telling) = configs
+    let (hooks, telling, neighbours) = configs
         .first()
-        .map(|config| (config.webhooks.clone(), config.telling.clone()))
+        .map(|config| {
+            (
+                config.webhooks.clone(),
+                config.telling.clone(),
+                config.neighbours.clone(),
+            )
+        })
         .unwrap_or_default();
     if let Some(address) = args.webhook_listen {
         let listener = serve::listen(address, "--webhook-listen").await?;
@@ -170,6 +179,7 @@ async fn follow(
         webhooks: hooks,
         webhook_secret: args.webhook_secret.clone(),
         telling,
+        neighbours,
         reporter: Arc::new(move |name| Arc::new(Printer::of(output, Some(name)))),
     };
     if args.config.is_some() || (args.server.is_none() && args.kubeconfig.is_none()) {
@@ -257,11 +267,19 @@ async fn dry_run(
             Some(client) => client,
             None => serve::in_process(&without_writing(args, data).await?, "reconcile"),
         };
+        let _known = gitops::introduce(configs).await;
         let mut worst = Verdict::Same;
         for config in configs {
-            let plan = gitops::dry_run(client.clone(), config).await?;
-            report::print_plan(&plan, args.output)?;
-            worst = worst.max(plan.verdict());
+            match gitops::dry_run(client.clone(), config).await {
+                Ok(plan) => {
+                    report::print_plan(&plan, args.output)?;
+                    worst = worst.max(plan.verdict());
+                }
+                Err(error) => {
+                    failed(config, error);
+                    worst = Verdict::Error;
+                }
+            }
         }
         Ok(report::exit_code(worst))
     };
@@ -351,15 +369,32 @@ async fn sync_all(
     plan: Option<&Agreed>,
     shutdown: &CancellationToken,
 ) -> Result<bool> {
+    let _known = gitops::introduce(configs).await;
     let mut success = true;
     for config in configs {
         let printer = Arc::new(Printer::of(args.output, config.name.as_deref()));
         let (client, stop) = (client.clone(), shutdown.clone());
         let outcome = match plan {
-            Some(plan) => gitops::apply_plan(client, config, plan, printer, args.timeout, stop).await?,
-            None => gitops::sync_once(client, config, printer, args.timeout, stop).await?,
+            Some(plan) => gitops::apply_plan(client, config, plan, printer, args.timeout, stop).await,
+            None => gitops::sync_once(client, config, printer, args.timeout, stop).await,
         };
-        success &= outcome.success();
+        success &= match outcome {
+            Ok(outcome) => outcome.success(),
+            Err(error @ gitops::Error::Stopped) => return Err(error.into()),
+            Err(error) => {
+                failed(config, error);
+                false
+            }
+        };
     }
     Ok(success)
+}
+
+/// Tells that nothing could be done with one of the sources; the others are gone on with.
+fn failed(config: &gitops::Config, error: gitops::Error) {
+    let error = anyhow::Error::new(error);
+    report::fail(&match &config.name {
+        Some(name) => error.context(name.clone()),
+        None => error,
+    });
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::report::ObjectKey;
@@ -59,6 +60,11 @@ impl ApplySet {
         let last = last.strip_suffix(".git").unwrap_or(last);
         if last.is_empty() { &self.name } else { last }
     }
+}
+
+/// The id of the set that a live object belongs to, if it belongs to any.
+pub fn owner(object: &Value) -> Option<&str> {
+    object["metadata"]["labels"][PART_OF].as_str()
 }
 
 /// A member's kind, with the version it was last applied with.

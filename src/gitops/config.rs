@@ -6,7 +6,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::access::Access;
+use super::applyset::ApplySet;
 use super::budget::Budget;
+use super::neighbours::Neighbours;
+use super::source::Source;
 use super::telling::{CommitStatus, Receiver, Telling};
 use super::trust::Verify;
 use super::webhook::Webhooks;
@@ -65,6 +68,8 @@ pub struct Config {
     pub commit_status: Option<CommitStatus>,
     /// Who else is told what becomes of it.
     pub telling: Telling,
+    /// Sources that are followed beside it: what moves to one of them is not deleted.
+    pub neighbours: Neighbours,
     /// Where clones of remote repositories are kept, under `sources/`.
     pub data_dir: PathBuf,
 }
@@ -97,8 +102,14 @@ impl Config {
             receivers: Vec::new(),
             commit_status: None,
             telling: Telling::default(),
+            neighbours: Neighbours::default(),
             data_dir,
         }
+    }
+
+    /// The set of objects that it owns, opened as that source.
+    pub(super) fn set(&self, source: &Source) -> ApplySet {
+        ApplySet::of(&self.identity().unwrap_or_else(|| source.identity()))
     }
 
     /// What decides which objects it owns, where it has a name.

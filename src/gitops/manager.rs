@@ -25,6 +25,7 @@ use super::config::Config;
 use super::error::Error;
 use super::fieldset::MANAGER;
 use super::inventory::Inventory;
+use super::neighbours::Neighbours;
 use super::observed::Observed;
 use super::report::{Report, Reporter};
 use super::telling::{CommitStatus, Receiver, Telling};
@@ -54,6 +55,8 @@ pub struct Manager {
     pub webhook_secret: Option<PathBuf>,
     /// Who else is told what becomes of them.
     pub telling: Telling,
+    /// Sources outside the cluster, which they are followed beside.
+    pub neighbours: Neighbours,
     /// Where each source reports.
     pub reporter: Reporters,
 }
@@ -191,6 +194,7 @@ impl Task {
         let mut config = config(&name, spec, self.manager.data_dir.clone())?;
         config.webhooks = self.manager.webhooks.clone();
         config.telling = self.manager.telling.clone();
+        config.neighbours = self.manager.neighbours.clone();
         config.about = Some(ObjectReference {
             api_version: Some(Source::API_VERSION.to_owned()),
             kind: Some(Source::KIND.to_owned()),

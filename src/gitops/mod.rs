@@ -32,6 +32,7 @@ mod kinds;
 pub mod manage;
 pub mod manager;
 mod manifests;
+mod neighbours;
 pub mod observed;
 mod once;
 mod order;
@@ -65,6 +66,7 @@ pub use agreed::Agreed;
 pub use budget::Budget;
 pub use config::Config;
 pub use error::Error;
+pub use neighbours::{Membership, Neighbours, introduce};
 pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem, Report, Reporter};
 pub use window::Window;
 

@@ -31,6 +31,7 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
     let head = source.read(View::OnDisk).await?;
     let described = source.describe();
     let mut engine = Engine::new(client, &source, config);
+    engine.view = View::OnDisk;
     let inventory = engine.inventory().await?;
     let snapshot = Rollback::preview(&source, &inventory, head).await?;
     let prepared = engine.prepare(snapshot, inventory, None).await?;

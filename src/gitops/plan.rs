@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::applyset::{ApplySet, Members, PART_OF};
+use super::applyset::{ApplySet, Members, PART_OF, owner};
 use super::budget::{Approval, Budget};
 use super::fieldset;
 use super::health::is_going;
 use super::kinds::Resource;
 use super::manifests::{Intended, Manifests};
+use super::neighbours::Others;
 use super::predict::Prediction;
 use super::report::{Action, Cause, Counts, ObjectKey, Place, Problem};
 use super::wave;
@@ -76,6 +77,8 @@ pub struct World<'a> {
     pub paused: &'a dyn Fn(&ObjectKey) -> Option<Duration>,
     /// Where members came from.
     pub members: &'a Members,
+    /// What the other sources of this process say.
+    pub others: &'a Others,
     /// Namespaces that hold objects of others, each with one of them.
     pub occupied: &'a BTreeMap<String, String>,
     /// Why nothing may be deleted at all, if so.
@@ -202,8 +205,11 @@ fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem
         Prediction::Same => (Action::Unchanged, None),
         Prediction::Changed(predicted) => {
             if let Some(live) = live {
-                if live["metadata"]["labels"].get(PART_OF).is_none() {
-                    reasons.push("it exists and is taken over by this source".to_owned());
+                match owner(live) {
+                    None => reasons.push("it exists and is taken over by this source".to_owned()),
+                    Some(id) => reasons.extend((world.others.let_go(id, &intended.key)).map(|name| {
+                        format!("it is taken over from the source {name}, which does not name it any more")
+                    })),
                 }
                 let others = fieldset::overridden(live, predicted);
                 if !others.is_empty() {
@@ -311,6 +317,9 @@ fn reason_to_keep(world: &World<'_>, key: &ObjectKey, live: &Value) -> Option<St
         return Some("the source holds no object at all, so nothing is deleted".into());
     }
     if let Some(reason) = world.manifests.may_declare(key, world.members.file(key)) {
+        return Some(reason);
+    }
+    if let Some(reason) = world.others.want(key) {
         return Some(reason);
     }
     if live["metadata"]["annotations"][PRUNE] == "disabled" {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use kube::core::Status;
 use serde_json::{Value, json};
 
-use super::applyset::{ApplySet, PART_OF};
+use super::applyset::{ApplySet, PART_OF, owner};
 use super::diff::without_noise;
 use super::error::Error;
 use super::health::{is_finished_pod, is_going};
 use super::manifests::{Intended, Manifests};
+use super::neighbours::Others;
 use super::report::ObjectKey;
 use super::requests::{Mode, Requests};
 use crate::client::Told;
@@ -155,6 +156,8 @@ pub(super) struct Predictor<'a> {
     pub set: &'a ApplySet,
     /// What the same plan makes first.
     pub upcoming: &'a Upcoming,
+    /// What the other sources of this process say.
+    pub others: &'a Others,
 }
 
 impl Predictor<'_> {
@@ -170,7 +173,7 @@ impl Predictor<'_> {
     ) -> Result<Prediction, Error> {
         let result = match live {
             None => self.absent(intended, manifest).await,
-            Some(live) => match self.foreign(live) {
+            Some(live) => match self.foreign(&intended.key, live) {
                 Some(refusal) => Ok(Prediction::Refused(refusal)),
                 None if is_going(live) => self.going(intended, manifest, BEING_DELETED).await,
                 // What lies in a namespace that goes, goes with it.
@@ -189,11 +192,12 @@ impl Predictor<'_> {
         })
     }
 
-    /// Another source's object is not ours to change.
-    fn foreign(&self, live: &Value) -> Option<Vec<Refusal>> {
-        let owner = live["metadata"]["labels"][PART_OF]
-            .as_str()
-            .filter(|owner| *owner != self.set.id)?;
+    /// Another source's object is not ours to change, unless that has let go of it.
+    fn foreign(&self, key: &ObjectKey, live: &Value) -> Option<Vec<Refusal>> {
+        let owner = owner(live).filter(|owner| *owner != self.set.id)?;
+        if self.others.let_go(owner, key).is_some() {
+            return None;
+        }
         Some(Refusal::of(format!(
             "it belongs to another source ({PART_OF}={owner}); to hand it over, remove it there or remove that label"
         )))
@@ -288,7 +292,9 @@ impl Predictor<'_> {
         reason: String,
         refused: Option<(Status, String)>,
     ) -> Result<Prediction, kube::Error> {
-        if live["metadata"]["labels"][PART_OF] != json!(self.set.id) {
+        let is_ours =
+            owner(live).is_some_and(|id| id == self.set.id || self.others.let_go(id, &intended.key).is_some());
+        if !is_ours {
             return Ok(Prediction::Refused(Refusal::of(format!(
                 "it exists, is not owned by this source, and cannot be changed in place ({reason}); delete it by hand to have it replaced"
             ))));

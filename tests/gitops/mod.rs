@@ -15,6 +15,7 @@ mod ignored;
 mod kills;
 mod manage;
 mod metrics;
+mod neighbours;
 mod notifications;
 mod once;
 mod openpgp;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reconcile::gitops::Neighbours;
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
 use reconcile::gitops::telling::Telling;
@@ -29,6 +30,7 @@ pub fn manage_with(world: &World, taken: &[&str], telling: &Telling) -> DropGuar
         data_dir: world.path("data"),
         webhooks: Webhooks::default(),
         webhook_secret: None,
+        neighbours: Neighbours::default(),
         telling: telling.clone(),
         taken: taken
             .iter()

@@ -6,5 +6,5 @@ mod parse;
 mod resolve;
 mod value;
 
-pub use parse::parse;
+pub use parse::{Parsed, parse};
 pub use resolve::{Intended, Manifests, resolve};

@@ -100,6 +100,7 @@ impl Fixture {
             settled: &|intended| intended.key.name == "drifted",
             paused: &|_| None,
             members: &members,
+            others: &Others::default(),
             occupied: &self.occupied,
             no_prune: self.no_prune,
             budget: self.budget,

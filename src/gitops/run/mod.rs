@@ -69,6 +69,7 @@ pub(super) async fn run(
     reporter.report(Report::Following {
         source: source.describe(),
     });
+    let _known = config.neighbours.join(&engine.set, &source);
     let order = Order::new(client.clone(), &config.depends_on);
     let drift = Drift::new(client, &engine.set, config.rollback);
     let mut follower = Follower {

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::Engine;
 use super::known::{fingerprint, hash};
 use crate::client::Told;
-use crate::gitops::applyset::{MemberKind, Members, PART_OF};
+use crate::gitops::applyset::{MemberKind, Members, owner};
 use crate::gitops::error::Error;
 use crate::gitops::kinds::{Kinds, Resource};
 use crate::gitops::manifests::{Intended, Manifests};
+use crate::gitops::neighbours::Others;
 use crate::gitops::plan::{Owned, Stage, labelled};
 use crate::gitops::predict::{Prediction, Predictor, Upcoming};
 use crate::gitops::report::ObjectKey;
@@ -102,11 +103,24 @@ impl Engine {
         Ok(look)
     }
 
+    /// What other sources of this process say, where an object may come from one of them or go to one.
+    pub(super) async fn others(&self, manifests: &Manifests, look: &Look) -> Result<Others, Error> {
+        let leaves = look.owned.keys().any(|key| !manifests.objects.contains_key(key));
+        let comes = (look.live.iter())
+            .filter(|(key, _)| manifests.objects.contains_key(key))
+            .any(|(_, live)| owner(live).is_some_and(|id| id != self.set.id));
+        match (leaves || comes) && self.neighbours.are_there(&self.set) {
+            true => self.neighbours.say(&self.set, &self.client, self.view).await,
+            false => Ok(Others::default()),
+        }
+    }
+
     /// Predicts stage by stage, for what comes later may lie in or refer to what comes first.
     pub(super) async fn predict(
         &self,
         manifests: &Manifests,
         live: &BTreeMap<ObjectKey, Arc<Value>>,
+        others: &Others,
     ) -> Result<(BTreeMap<ObjectKey, Prediction>, Upcoming), Error> {
         let mut upcoming = Upcoming::of(manifests, live);
         let mut predictions = BTreeMap::new();
@@ -115,6 +129,7 @@ impl Engine {
                 requests: &self.requests,
                 set: &self.set,
                 upcoming: &upcoming,
+                others,
             };
             let predictor = &predictor;
             let of_stage = manifests
@@ -199,7 +214,7 @@ impl Engine {
         let derived = metadata["ownerReferences"]
             .as_array()
             .is_some_and(|owners| !owners.is_empty());
-        metadata["labels"][PART_OF] != self.set.id.as_str() && !by_the_cluster && !derived
+        owner(object) != Some(&self.set.id) && !by_the_cluster && !derived
     }
 }
 

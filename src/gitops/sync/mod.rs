@@ -18,11 +18,12 @@ use super::health::is_going;
 use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Manifests};
+use super::neighbours::Neighbours;
 use super::plan::{self, Plan, Step, World, labelled};
 use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
-use super::source::{Snapshot, Source};
+use super::source::{Snapshot, Source, View};
 
 mod known;
 mod look;
@@ -44,6 +45,9 @@ pub(super) struct Engine {
     /// Objects that were told to go so that they can be made again, with the cause and the reasons.
     replacing: HashMap<ObjectKey, (Cause, Vec<String>)>,
     fights: Fights,
+    neighbours: Neighbours,
+    /// How other sources are looked at: as this one is.
+    pub view: View,
 }
 
 /// A plan and all that belongs to it.
@@ -71,13 +75,15 @@ impl Engine {
         Self {
             requests: Requests::new(client.clone()),
             client,
-            set: ApplySet::of(&config.identity().unwrap_or_else(|| source.identity())),
+            set: config.set(source),
             source: source.describe(),
             prune: config.prune,
             budget: config.budget,
             settled: HashMap::new(),
             replacing: HashMap::new(),
             fights: Fights::default(),
+            neighbours: config.neighbours.clone(),
+            view: View::Committed,
         }
     }
 
@@ -120,7 +126,8 @@ impl Engine {
         if manifests.is_empty() && manifests.unreadable.is_empty() {
             notices.push("the source holds no object at all".into());
         }
-        let (predictions, upcoming) = self.predict(&manifests, &look.live).await?;
+        let others = self.others(&manifests, &look).await?;
+        let (predictions, upcoming) = self.predict(&manifests, &look.live, &others).await?;
         let occupied = self.occupied(&manifests, &look.owned).await?;
         let now = Instant::now();
         let deferred = defer_prune.is_some();
@@ -134,6 +141,7 @@ impl Engine {
             settled: &|intended| self.is_settled(intended),
             paused: &|key| self.fights.pause(key, now),
             members: &inventory.members,
+            others: &others,
             occupied: &occupied,
             no_prune,
             budget: self.budget,
