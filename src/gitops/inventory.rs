@@ -2,7 +2,7 @@
 //! compare-and-swap.
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 
 use super::applyset::{ApplySet, GROUP_KINDS, ID, Members, NAMESPACE, NAMESPACES, SOURCE, TOOLING};
@@ -69,6 +69,20 @@ impl Inventory {
             parent: Some(parent),
             unpin: None,
         }
+    }
+
+    /// The parents of all sources in a cluster.
+    ///
+    /// # Errors
+    /// As the API server says.
+    pub async fn parents(client: &Client) -> Result<Vec<ConfigMap>, kube::Error> {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let parents = answered(api.list(&ListParams::default().labels(ID))).await?;
+        let is_ours = |parent: &ConfigMap| {
+            let tooling = parent.annotations().get(TOOLING);
+            tooling.is_some_and(|tooling| tooling.starts_with("reconcile/"))
+        };
+        Ok(parents.items.into_iter().filter(is_ours).collect())
     }
 
     /// A mark of the parent as it was read; another after any write of it.

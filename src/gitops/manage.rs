@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::applyset::{ApplySet, ID, NAMESPACE, SOURCE, TOOLING};
+use super::applyset::{ApplySet, NAMESPACE, SOURCE};
 use super::budget::Approval;
 use super::config;
 use super::error::Error;
@@ -230,12 +230,7 @@ impl Sources {
     }
 
     async fn all(&self) -> Result<Vec<ConfigMap>, Error> {
-        let parents = self.api.list(&ListParams::default().labels(ID)).await.map_err(read)?;
-        let is_ours = |parent: &ConfigMap| {
-            let tooling = parent.annotations().get(TOOLING);
-            tooling.is_some_and(|tooling| tooling.starts_with("reconcile/"))
-        };
-        Ok(parents.items.into_iter().filter(is_ours).collect())
+        Inventory::parents(&self.client).await.map_err(read)
     }
 
     /// The source with that name, the last part of its path or URL; the only one there is, where no name is given.

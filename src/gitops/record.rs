@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Approval;
-use super::report::{Counts, Problem, Revision};
+use super::report::{Counts, ObjectKey, Problem, Revision};
 pub use super::rollback::{Healthy, Quarantine, Refused, Stays};
 
 /// Stops all syncs while it says `true`.
@@ -86,6 +86,12 @@ pub struct Record {
     /// The last request to end a rollback that was met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed: Option<String>,
+    /// Objects that it names and another source has; the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wants: Vec<ObjectKey>,
+    /// Objects that left it and that another source wants, which may take them now; the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gives: Vec<ObjectKey>,
     /// Earlier revisions, the newest first.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub history: VecDeque<Past>,

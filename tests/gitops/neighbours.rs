@@ -102,6 +102,34 @@ async fn what_moves_changes_hands_and_stays() {
 }
 
 #[tokio::test]
+async fn sources_of_different_processes_hand_over_what_both_name_for_a_while() {
+    let mut two = Two::new().await;
+    for config in &mut two.configs {
+        config.neighbours = Neighbours::default();
+    }
+    let [left, right] = two.configs.clone().map(|config| two.world.follow_with(config));
+    two.until("begun", [(2, true), (1, true)]).await;
+    let uid = two.web().await.expect("it is there")["metadata"]["uid"].clone();
+    std::fs::copy(
+        two.repository.path.join("left/web.yaml"),
+        two.repository.path.join("right/web.yaml"),
+    )
+    .expect("copied");
+    two.repository.commit("In both");
+    right.said("it belongs to another source").await;
+    two.repository.git(&["rm", "-q", "left/web.yaml"]);
+    two.repository.commit("Only there");
+    two.until("it went over", [(1, true), (2, true)]).await;
+    assert_eq!(two.web().await.expect("it is there")["metadata"]["uid"], uid);
+    // Nothing of it is left in the books: what leaves later is deleted.
+    two.repository.git(&["rm", "-q", "right/web.yaml"]);
+    two.repository.commit("Away");
+    two.until("it is gone", [(1, true), (1, true)]).await;
+    left.stop().await;
+    right.stop().await;
+}
+
+#[tokio::test]
 async fn it_waits_for_a_source_that_is_suspended() {
     let two = Two::new().await;
     let [left, right] = two.configs.clone().map(|config| two.world.follow_with(config));

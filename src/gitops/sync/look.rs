@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Engine;
 use super::known::{fingerprint, hash};
 use crate::client::Told;
-use crate::gitops::applyset::{MemberKind, Members, owner};
+use crate::gitops::applyset::{ApplySet, MemberKind, Members, owner};
 use crate::gitops::error::Error;
 use crate::gitops::kinds::{Kinds, Resource};
 use crate::gitops::manifests::{Intended, Manifests};
@@ -27,6 +27,23 @@ const CONCURRENCY: usize = 16;
 pub(super) struct Look {
     pub owned: BTreeMap<ObjectKey, Owned>,
     pub live: BTreeMap<ObjectKey, Arc<Value>>,
+}
+
+impl Look {
+    /// What is owned and not intended.
+    pub fn leaves<'a>(&'a self, manifests: &'a Manifests) -> impl Iterator<Item = &'a ObjectKey> {
+        self.owned.keys().filter(|key| !manifests.objects.contains_key(key))
+    }
+
+    /// What is intended and of another set, with that set's id.
+    pub fn comes<'a>(
+        &'a self,
+        manifests: &'a Manifests,
+        set: &'a ApplySet,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a str)> {
+        let owned = self.live.iter().filter_map(|(key, live)| Some((key, owner(live)?)));
+        owned.filter(|(key, id)| *id != set.id && manifests.objects.contains_key(key))
+    }
 }
 
 impl Engine {
@@ -103,13 +120,9 @@ impl Engine {
         Ok(look)
     }
 
-    /// What other sources of this process say, where an object may come from one of them or go to one.
+    /// What other sources say, where an object may come from one of them or go to one.
     pub(super) async fn others(&self, manifests: &Manifests, look: &Look) -> Result<Others, Error> {
-        let leaves = look.owned.keys().any(|key| !manifests.objects.contains_key(key));
-        let comes = (look.live.iter())
-            .filter(|(key, _)| manifests.objects.contains_key(key))
-            .any(|(_, live)| owner(live).is_some_and(|id| id != self.set.id));
-        match (leaves || comes) && self.neighbours.are_there(&self.set) {
+        match look.leaves(manifests).next().is_some() || look.comes(manifests, &self.set).next().is_some() {
             true => self.neighbours.say(&self.set, &self.client, self.view).await,
             false => Ok(Others::default()),
         }

@@ -18,7 +18,7 @@ use super::health::is_going;
 use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Manifests};
-use super::neighbours::Neighbours;
+use super::neighbours::{Handover, Neighbours};
 use super::plan::{self, Plan, Step, World, labelled};
 use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
@@ -66,6 +66,8 @@ pub(super) struct Prepared {
     upcoming: BTreeSet<String>,
     /// Kinds of members that could not be looked at.
     unseen: BTreeSet<MemberKind>,
+    /// What changes hands between sources.
+    handover: Handover,
     /// When it was begun to prepare this.
     began: Timestamp,
 }
@@ -127,6 +129,7 @@ impl Engine {
             notices.push("the source holds no object at all".into());
         }
         let others = self.others(&manifests, &look).await?;
+        let handover = Handover::of(&others, look.comes(&manifests, &self.set), look.leaves(&manifests));
         let (predictions, upcoming) = self.predict(&manifests, &look.live, &others).await?;
         let occupied = self.occupied(&manifests, &look.owned).await?;
         let now = Instant::now();
@@ -163,6 +166,7 @@ impl Engine {
             deferred,
             upcoming: upcoming.namespaces,
             unseen,
+            handover,
             began,
         })
     }
@@ -243,6 +247,8 @@ impl Engine {
         if answers {
             record.answered.clone_from(&prepared.inventory.controls.requested);
         }
+        let Handover { wants, gives } = prepared.handover.clone();
+        (record.wants, record.gives) = (wants, gives);
         let after = self.members_after(prepared, &applied.deleted);
         if !prepared.deferred && prepared.plan.approval.is_none() {
             record.base = Some(after.len());
