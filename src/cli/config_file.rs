@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::gitops;
 use crate::gitops::telling::{CommitStatus, Receiver};
+use crate::gitops::trust::Verify;
 use crate::object::Kind;
 use crate::object::source::{Notification, Source};
 
@@ -42,6 +43,9 @@ pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
             );
         }
         let mut config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let verify = spec.verify.as_ref();
+        let verify = verify.map(|verify| Verify::of_files("spec.verify", verify));
+        config.verify = verify.transpose().with_context(place)?;
         let notifications = spec.notifications.unwrap_or_default();
         config.receivers = Receiver::of_files("spec.notifications", &notifications).with_context(place)?;
         let status = spec.commit_status.as_ref();
@@ -151,6 +155,18 @@ mod tests {
             (
                 document("a", "  commitStatus: {type: github, repository: o/n}\n"),
                 "spec.commitStatus.tokenFile",
+            ),
+            (
+                document("a", "  verify: {mode: Commits, secretRef: {name: x, namespace: y}}\n"),
+                "document 1: spec.verify.secretRef: is for objects",
+            ),
+            (
+                document("a", "  verify: {mode: Tags}\n"),
+                "spec.verify.files: give files",
+            ),
+            (
+                document("a", "  verify: {mode: Tags, files: [/nowhere/at/all]}\n"),
+                "spec.verify.files: keys in /nowhere/at/all",
             ),
             (document("A_", ""), "metadata.name"),
             (

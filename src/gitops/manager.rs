@@ -1,15 +1,13 @@
 //! Follows every `Source` object of the cluster: a follower each, begun anew when its spec changes, ended when it goes.
 //! What a source that is deleted has made stays: nobody asked to delete that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::Resource as _;
-use k8s_openapi::api::core::v1::{ObjectReference, Secret, SecretReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -19,7 +17,6 @@ use serde_json::json;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::access::Access;
 use super::applyset::ApplySet;
 use super::config::Config;
 use super::error::Error;
@@ -28,11 +25,14 @@ use super::inventory::Inventory;
 use super::neighbours::Neighbours;
 use super::observed::Observed;
 use super::report::{Report, Reporter};
-use super::telling::{CommitStatus, Receiver, Telling};
-use super::webhook::{self, Webhooks};
-use super::window::Window;
+use super::telling::Telling;
+use super::webhook::Webhooks;
 use crate::client::{Told, lasting};
-use crate::object::source::{Source, SourceSpec, SourceStatus, duration};
+use crate::object::source::{Source, SourceStatus};
+
+mod spec;
+
+pub use spec::config;
 
 /// Between attempts to write a status that was refused, and between looks at a source that is not there.
 const RETRY: Duration = Duration::from_secs(5);
@@ -185,87 +185,6 @@ impl Task {
         }
     }
 
-    /// What the spec and the Secret that it names say, where all of it is there.
-    async fn config(&self) -> Result<Config, Error> {
-        let (name, spec) = (self.source.name_any(), &self.source.spec);
-        if self.manager.taken.contains(&name) {
-            return Err(Error::Config(format!("another source is called {name} already")));
-        }
-        let mut config = config(&name, spec, self.manager.data_dir.clone())?;
-        config.webhooks = self.manager.webhooks.clone();
-        config.telling = self.manager.telling.clone();
-        config.neighbours = self.manager.neighbours.clone();
-        config.about = Some(ObjectReference {
-            api_version: Some(Source::API_VERSION.to_owned()),
-            kind: Some(Source::KIND.to_owned()),
-            name: Some(name.clone()),
-            uid: self.source.uid(),
-            ..ObjectReference::default()
-        });
-        config.webhook_secret.clone_from(&self.manager.webhook_secret);
-        if let Some(reference) = &spec.secret_ref {
-            config.access = Access::from_data(&self.secret(reference).await?)?;
-        }
-        self.telling(&mut config).await?;
-        super::check(&config).map(|()| config)
-    }
-
-    /// Who is told of the source, with the Secrets that lead to them.
-    async fn telling(&self, config: &mut Config) -> Result<(), Error> {
-        let (name, spec) = (self.source.name_any(), &self.source.spec);
-        for (index, notification) in spec.notifications.iter().flatten().enumerate() {
-            let place = format!("spec.notifications[{index}]");
-            let in_files = notification.url_file.is_some() || notification.token_file.is_some();
-            let data = self.named(&place, notification.secret_ref.as_ref(), in_files).await?;
-            let url = key(&data, &place, "url")?;
-            let token = data.get("token").cloned().and_then(webhook::Secret::new);
-            let receiver = Receiver::new(&place, notification, &url, token.as_ref())?;
-            config.receivers.push(receiver);
-        }
-        if let Some(status) = &spec.commit_status {
-            let place = "spec.commitStatus";
-            let data = self
-                .named(place, status.secret_ref.as_ref(), status.token_file.is_some())
-                .await?;
-            let token = key(&data, place, "token")?;
-            config.commit_status = Some(CommitStatus::new(place, &name, status, &token)?);
-        }
-        Ok(())
-    }
-
-    /// The Secret that a part of the spec names; files are for those who have the machine.
-    async fn named(
-        &self,
-        place: &str,
-        reference: Option<&SecretReference>,
-        in_files: bool,
-    ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-        if in_files {
-            let reason = "urlFile and tokenFile are for --config; an object has secretRef";
-            return Err(Error::Config(format!("{place}: {reason}")));
-        }
-        match reference {
-            Some(reference) if reference.name.is_some() && reference.namespace.is_some() => {
-                self.secret(reference).await
-            }
-            _ => Err(Error::Config(format!(
-                "{place}.secretRef: give name and namespace of a Secret"
-            ))),
-        }
-    }
-
-    async fn secret(&self, reference: &SecretReference) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-        let name = reference.name.as_deref().unwrap_or_default();
-        let namespace = reference.namespace.as_deref().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.manager.client.clone(), namespace);
-        let secret = secrets.get(name).await.map_err(|error| {
-            let reason = Told(&error);
-            Error::Source(format!("Secret {namespace}/{name} cannot be read: {reason}"))
-        })?;
-        let data = secret.data.unwrap_or_default();
-        Ok(data.into_iter().map(|(key, value)| (key, value.0)).collect())
-    }
-
     /// The configuration once it can be followed; None where it never can.
     async fn valid(&self, reporter: &dyn Reporter) -> Option<Config> {
         let mut told = None;
@@ -375,12 +294,6 @@ impl Task {
     }
 }
 
-/// What a Secret holds; it may come.
-fn key(data: &BTreeMap<String, Vec<u8>>, place: &str, key: &str) -> Result<webhook::Secret, Error> {
-    let value = data.get(key).cloned().and_then(webhook::Secret::new);
-    value.ok_or_else(|| Error::Source(format!("{place}.secretRef: that Secret has no {key:?}")))
-}
-
 /// The status after this; a condition that stays keeps the time of its last change.
 fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&Inventory>) -> SourceStatus {
     let known = before
@@ -407,46 +320,6 @@ fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&In
     }
 }
 
-/// What a spec says, as a configuration.
-///
-/// # Errors
-/// Where it says something that cannot be.
-pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config, Error> {
-    let mut config = Config::new(&spec.source, data_dir);
-    config.name = Some(name.to_owned());
-    config.reference.clone_from(&spec.reference);
-    config.semver.clone_from(&spec.semver);
-    if let Some(directory) = &spec.credentials {
-        config.access = Access::from_directory(Path::new(directory))?;
-    }
-    config.path = spec.path.as_ref().map(PathBuf::from);
-    config.ignore = spec.ignore.clone().unwrap_or_default();
-    config.schedules = spec.schedules.clone().unwrap_or_default();
-    config.depends_on = spec.depends_on.clone().unwrap_or_default();
-    config.windows = (spec.windows.iter().flatten().enumerate())
-        .map(|(index, window)| {
-            let named = |error| Error::Config(format!("spec.windows[{index}].{error}"));
-            Window::of(window).map_err(named)
-        })
-        .collect::<Result<_, _>>()?;
-    config.prune = spec.prune.unwrap_or(true);
-    config.rollback = spec.rollback.unwrap_or(false);
-    if let Some(text) = &spec.health_timeout {
-        let said = duration(text).map_err(|error| Error::Config(format!("spec.healthTimeout: {text:?}: {error}")))?;
-        config.health_timeout = said;
-    }
-    config.suspended = spec.suspend.unwrap_or(false);
-    if let Some(text) = &spec.prune_budget {
-        config.budget = text
-            .parse()
-            .map_err(|error| Error::Config(format!("spec.pruneBudget: {error}")))?;
-    }
-    if let Some(text) = &spec.interval {
-        config.interval = duration(text).map_err(|error| Error::Config(format!("spec.interval: {text:?}: {error}")))?;
-    }
-    Ok(config)
-}
-
 /// Passes reports on and says that there are some.
 struct Waking {
     news: Arc<Notify>,
@@ -461,38 +334,14 @@ impl Reporter for Waking {
 
     fn observe(&self, observed: &Observed<'_>) {
         self.inner.observe(observed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::object::source::WindowSpec;
-
-    #[test]
-    fn a_spec_becomes_a_configuration_or_says_why_not() {
-        let spec = |budget: &str, interval: &str| SourceSpec {
-            source: "/srv/apps".into(),
-            prune_budget: Some(budget.into()),
-            interval: Some(interval.into()),
-            ..SourceSpec::default()
+        // Not all that is recorded is news to a person.
+        let is_recorded = match observed {
+            Observed::Synced(round) => round.before != round.now,
+            Observed::Failed { .. } => true,
+            _ => false,
         };
-        let read = config("apps", &spec("3", "2m"), PathBuf::new()).expect("valid");
-        assert_eq!((read.budget.to_string().as_str(), read.interval.as_secs()), ("3", 120));
-        assert_eq!(read.identity().as_deref(), Some("sources/apps"));
-        for (spec, part) in [
-            (spec("much", "2m"), "spec.pruneBudget"),
-            (spec("3", "0s"), "spec.interval"),
-            (spec("3", "soon"), "spec.interval"),
-        ] {
-            let error = config("apps", &spec, PathBuf::new()).expect_err(part).to_string();
-            assert!(error.contains(part), "{error}");
+        if is_recorded {
+            self.news.notify_one();
         }
-        let mut spec = spec("3", "2m");
-        spec.windows = Some(vec![WindowSpec::default()]);
-        let error = config("apps", &spec, PathBuf::new())
-            .expect_err("no window")
-            .to_string();
-        assert!(error.contains("spec.windows[0].kind"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! `Source`: a directory or repository that the cluster is kept like. The one kind that is not of Kubernetes.
 
 mod telling;
+mod verification;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, Resource};
 use serde::{Deserialize, Serialize};
 
 pub use telling::{CommitStatus, Notification};
+pub use verification::Verification;
 
 /// The group of our own kinds.
 pub const GROUP: &str = "reconcile.dev";
@@ -71,6 +73,10 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub credentials: Option<String>,
+    /// What must be signed, and by whom. Whatever else arrives is not applied, and the last verified revision stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Verification")]
+    pub verify: Option<Verification>,
     /// The folder below the source that holds the manifests; all of it if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]

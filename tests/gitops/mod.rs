@@ -28,6 +28,7 @@ mod remotes_ssh;
 mod rollback;
 mod signatures;
 mod sources;
+mod sources_signed;
 mod state;
 mod waves;
 mod webhooks;

@@ -281,7 +281,7 @@ async fn a_tag_counts_where_it_is_signed_under_its_name() {
         let (alice, public) = Signer::ssh(&world.path(""), "alice", "ed25519");
         let mut config = with_policy(&world, Mode::Tag, &format!("alice {public}\n"));
         let error = gitops::check(&config).expect_err("no tag named").to_string();
-        assert!(error.contains("--verify-tags needs --ref"), "{error}");
+        assert!(error.contains("signed tags need --ref or --semver"), "{error}");
         if remote {
             config.source = format!("file://{}", world.source().display());
         }

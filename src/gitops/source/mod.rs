@@ -125,7 +125,7 @@ impl Source {
         }
         if verify.mode == Mode::Tag && source.inner.reference.is_head() {
             return Err(Error::Config(
-                "--verify-tags needs --ref or --semver with the tag to follow".into(),
+                "signed tags need --ref or --semver (in a Source: ref or semver) with the tag to follow".into(),
             ));
         }
         Ok(source)
@@ -144,7 +144,12 @@ impl Source {
                 gate: None,
             };
             let followed = inner.reference.shown();
-            let gate = |verify| Gate::new(verify, &config.data_dir, &inner.identity(), followed.as_deref());
+            // Sources of one repository may trust different people.
+            let identity = match &config.name {
+                Some(name) => format!("{name}\0{}", inner.identity()),
+                None => inner.identity(),
+            };
+            let gate = |verify| Gate::new(verify, &config.data_dir, &identity, followed.as_deref());
             inner.gate = config.verify.clone().map(gate);
             Self { inner: Arc::new(inner) }
         };

@@ -8,9 +8,11 @@ mod allowed;
 mod gate;
 mod object;
 mod openpgp;
+mod spec;
 mod ssh;
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,13 +73,12 @@ impl Keyring {
         for path in paths {
             let shown = path.display().to_string();
             let failed = |reason: String| Error::Config(format!("keys in {shown}: {reason}"));
-            let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-            if metadata.len() > MAX_FILE_BYTES {
-                return Err(failed(format!("the file has more than {MAX_FILE_BYTES} bytes")));
-            }
-            let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-            let text = String::from_utf8(bytes)
-                .map_err(|_| failed("it is no text; write OpenPGP keys with: gpg --export --armor".into()))?;
+            let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+            let mut bytes = Vec::new();
+            file.take(MAX_FILE_BYTES + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|error| failed(error.to_string()))?;
+            let text = spec::text(&shown, bytes)?;
             files.push((shown, text));
         }
         Self::parse(&files)
