@@ -55,6 +55,9 @@ pub struct Record {
     /// Why its sync windows allow no sync now, if they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
+    /// When the sync windows that allow syncs now do so no more, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closes: Option<Timestamp>,
     /// What a source that comes first lacks, if syncs wait for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,

@@ -108,18 +108,23 @@ impl FromStr for Window {
 pub(super) fn closed(windows: &[Window], now: Timestamp) -> Option<Closed> {
     let now = DateTime::from_timestamp(now.as_second(), 0)?;
     let reason = reason(windows, now)?;
-    let mut at = now;
-    for _ in 0..MAX_STEPS {
-        let Some(next) = windows.iter().filter_map(|window| window.turns(at)).min() else {
-            break;
-        };
-        at = next;
-        if self::reason(windows, at).is_none() {
-            let until = Timestamp::from_second(at.timestamp()).ok();
-            return Some(Closed { until, reason });
-        }
-    }
-    Some(Closed { until: None, reason })
+    let until = turn(windows, now, |reason| reason.is_none());
+    Some(Closed { until, reason })
+}
+
+/// When syncs are not allowed any more that are now.
+pub(super) fn closes(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
+    let now = DateTime::from_timestamp(now.as_second(), 0)?;
+    let is_open = reason(windows, now).is_none();
+    is_open.then(|| turn(windows, now, |reason| reason.is_some()))?
+}
+
+/// The first time after that at which a window opens or closes and it comes to this.
+fn turn(windows: &[Window], after: DateTime<Utc>, is_wanted: impl Fn(Option<String>) -> bool) -> Option<Timestamp> {
+    let next = |at: &DateTime<Utc>| windows.iter().filter_map(|window| window.turns(*at)).min();
+    let turns = std::iter::successors(next(&after), next).take(MAX_STEPS);
+    let found = turns.into_iter().find(|at| is_wanted(reason(windows, *at)));
+    found.and_then(|at| Timestamp::from_second(at.timestamp()).ok())
 }
 
 /// Why syncs are not allowed at that time, if they are not: a window that denies wins, and where any allows, one must.
@@ -173,6 +178,21 @@ mod tests {
         ] {
             let found = closed(&windows(texts), at(now)).map(|closed| closed.until.expect("it opens again"));
             assert_eq!(found, until.map(at), "{texts:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_closes() {
+        const NIGHT: &str = "allow 0 0 22 * * * for 8h";
+        const LATE: &str = "deny 0 0 23 * * * for 1h";
+        for (texts, now, then) in [
+            (&[][..], "2024-01-10T12:00:00Z", None),
+            (&[NIGHT], "2024-01-10T12:00:00Z", None),
+            (&[NIGHT], "2024-01-10T22:00:00Z", Some("2024-01-11T06:00:00Z")),
+            (&[NIGHT, LATE], "2024-01-10T22:30:00Z", Some("2024-01-10T23:00:00Z")),
+            (&[LATE], "2024-01-11T00:00:00Z", Some("2024-01-11T23:00:00Z")),
+        ] {
+            assert_eq!(closes(&windows(texts), at(now)), then.map(at), "{texts:?} at {now}");
         }
     }
 

@@ -68,7 +68,12 @@ async fn what_was_missed_is_done_when_a_window_opens() {
     following.said("a sync window allows syncs again").await;
     eventually("the record knows", async || {
         let status = sources.statuses(None).await.expect("statuses").remove(0);
-        status.record.closed.map_or(Ok(()), |closed| Err(closed.to_string()))
+        // The hour begins at the full second.
+        let hour = opening.timestamp() + 3600;
+        match (status.record.closed, status.record.closes) {
+            (None, Some(closes)) if closes.as_second() == hour => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     following.stop().await;

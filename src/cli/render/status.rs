@@ -175,6 +175,8 @@ fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> 
             .iter()
             .map(|closed| (Ink::Changed, "window", closed.to_string())),
     );
+    let closes = record.closes.filter(|closes| record.closed.is_none() && *closes > now);
+    details.extend(closes.map(|closes| (Ink::Plain, "window", format!("syncs are allowed until {closes}"))));
     details.extend(
         record
             .approval

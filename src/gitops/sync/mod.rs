@@ -24,6 +24,7 @@ use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
 use super::requests::Requests;
 use super::source::{Snapshot, Source, View};
+use super::window::{self, Window};
 
 mod known;
 mod look;
@@ -40,6 +41,7 @@ pub(super) struct Engine {
     source: String,
     prune: bool,
     budget: Budget,
+    windows: Vec<Window>,
     /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
     settled: HashMap<ObjectKey, (u64, u64)>,
     /// Objects that were told to go so that they can be made again, with the cause and the reasons.
@@ -81,6 +83,7 @@ impl Engine {
             source: source.describe(),
             prune: config.prune,
             budget: config.budget,
+            windows: config.windows.clone(),
             settled: HashMap::new(),
             replacing: HashMap::new(),
             fights: Fights::default(),
@@ -249,6 +252,7 @@ impl Engine {
         }
         let Handover { wants, gives } = prepared.handover.clone();
         (record.wants, record.gives) = (wants, gives);
+        record.closes = window::closes(&self.windows, Timestamp::now());
         let after = self.members_after(prepared, &applied.deleted);
         if !prepared.deferred && prepared.plan.approval.is_none() {
             record.base = Some(after.len());
