@@ -16,6 +16,9 @@ use super::suite::for_every_store;
 for_every_store!(
     a_key_lives_through_create_update_and_delete,
     a_conflict_carries_what_is_there,
+    reads_side_by_side_get_what_each_asked_for,
+    large_values_are_read_side_by_side,
+    a_read_among_many_sees_what_was_written_before_it,
     values_are_kept_byte_for_byte,
     a_list_has_the_keys_of_its_prefix_only,
     pages_are_of_one_snapshot_while_others_write,
@@ -113,6 +116,54 @@ async fn a_conflict_carries_what_is_there(fixture: Fixture) {
         new,
         "a refused write makes no revision"
     );
+}
+
+async fn reads_side_by_side_get_what_each_asked_for(fixture: Fixture) {
+    let key = |n: usize| format!("/registry/pods/{n:03}");
+    for n in (0..300).step_by(3) {
+        fixture.create(&key(n), &n.to_string()).await;
+    }
+    let head = fixture.store.revision().await.unwrap();
+    let read = |n: usize| {
+        let store = Arc::clone(&fixture.store);
+        async move { store.get(&key(n)).await.unwrap() }
+    };
+    for (n, (found, at)) in join_all((0..300).map(read)).await.into_iter().enumerate() {
+        let expected = (n % 3 == 0).then(|| (key(n), bytes(&n.to_string())));
+        assert_eq!((found.map(|found| (found.key, found.value)), at), (expected, head));
+    }
+}
+
+async fn large_values_are_read_side_by_side(fixture: Fixture) {
+    let key = |n: usize| format!("/registry/configmaps/{n:03}");
+    let value = |n: usize| Bytes::from(vec![b'a' + n as u8; 1 << 20]);
+    for n in 0..20 {
+        fixture.store.create(&key(n), value(n)).await.unwrap();
+    }
+    let read = |n: usize| {
+        let store = Arc::clone(&fixture.store);
+        async move { store.get(&key(n)).await.unwrap().0.map(|found| found.value) }
+    };
+    for (n, found) in join_all((0..20).map(read)).await.into_iter().enumerate() {
+        assert!(found == Some(value(n)), "{n}");
+    }
+}
+
+async fn a_read_among_many_sees_what_was_written_before_it(fixture: Fixture) {
+    let key = |n: usize| format!("/registry/leases/{n}");
+    let writer = |n: usize| {
+        let store = Arc::clone(&fixture.store);
+        async move {
+            let mut at = store.create(&key(n), bytes("0")).await.unwrap();
+            for round in 1..20 {
+                at = store.update(&key(n), bytes(&round.to_string()), at).await.unwrap();
+                let (found, read_at) = store.get(&key(n)).await.unwrap();
+                assert_eq!(found.expect("it is there").value, bytes(&round.to_string()), "{n}");
+                assert!(read_at >= at, "{read_at} {at}");
+            }
+        }
+    };
+    join_all((0..20).map(writer)).await;
 }
 
 async fn values_are_kept_byte_for_byte(fixture: Fixture) {

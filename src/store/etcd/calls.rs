@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use etcd_client::{
-    Client, Compare, CompareOp, Error, GetOptions, GetResponse, KvClient, Txn, TxnOp, TxnOpResponse, WatchClient,
+    Client, Compare, CompareOp, Error, GetOptions, GetResponse, KvClient, Txn, TxnOp, TxnOpResponse, TxnResponse,
+    WatchClient,
 };
 
 use super::CALL_TIMEOUT;
 use super::convert::{self, Failure, key_value, number, prefix_end, revision};
+use super::gather::Read;
 use crate::store::{KeyValue, ListOptions, Page, Revision, StoreError};
 
 /// The largest answer to a call: several of the largest values etcd takes, and a bound on memory.
@@ -65,6 +67,43 @@ impl Calls {
         let at = self.header_revision(&response)?;
         let found = response.take_kvs().into_iter().next().map(key_value).transpose()?;
         Ok((found, at))
+    }
+
+    /// Reads several keys at once, and answers for each.
+    pub(super) async fn get_all(&self, keys: &[&str]) -> Vec<Read> {
+        if let [key] = keys {
+            return vec![self.get(key).await];
+        }
+        let reads: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(*key, None)).collect();
+        let txn = &Txn::new().and_then(reads);
+        match self.call(|mut kv| async move { kv.txn(txn.clone()).await }).await {
+            Ok(response) => self.each(&response, keys.len()),
+            // Together they are more than one answer holds.
+            Err(CallError::TooLarge) => {
+                let mut answers = Vec::with_capacity(keys.len());
+                for key in keys {
+                    answers.push(self.get(key).await);
+                }
+                answers
+            }
+            Err(error) => vec![Err(self.plain(error)); keys.len()],
+        }
+    }
+
+    fn each(&self, response: &TxnResponse, count: usize) -> Vec<Read> {
+        let at = response.header().map(|header| revision(header.revision()));
+        let answers = response.op_responses();
+        let (Some(at), true) = (at, answers.len() == count) else {
+            return vec![Err(self.unavailable("it answered something else")); count];
+        };
+        let found = answers.into_iter().map(|answer| match answer {
+            TxnOpResponse::Get(mut found) => {
+                let pair = found.take_kvs().into_iter().next().map(key_value).transpose();
+                pair.map(|pair| (pair, at))
+            }
+            _ => Err(self.unavailable("it answered something else")),
+        });
+        found.collect()
     }
 
     pub(super) async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, StoreError> {

@@ -1,12 +1,14 @@
 //! Keeps the store in etcd. The only module that names `etcd_client`.
 //!
-//! Calls are etcd transactions and ranges ([`calls`]). All watches share one etcd watch of the
-//! whole key space ([`follow`]): it sees every revision, so it always knows which revisions it has
-//! delivered completely, which no watch of a part can know with every version of etcd.
+//! Calls are etcd transactions and ranges ([`calls`]); reads of single keys share theirs
+//! ([`gather`]). All watches share one etcd watch of the whole key space ([`follow`]): it sees every
+//! revision, so it always knows which revisions it has delivered completely, which no watch of a
+//! part can know with every version of etcd.
 
 mod calls;
 mod convert;
 mod follow;
+mod gather;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use super::feed::Feed;
 use super::{KeyValue, ListOptions, Page, Revision, Store, StoreError, WatchStream, watch};
 use calls::Calls;
 use follow::Replay;
+use gather::Gather;
 
 /// How long one call may take. etcd answers within milliseconds, and within a second or two while
 /// it elects a leader; a client of the API gives up after some ten seconds.
@@ -41,6 +44,7 @@ const COMPACT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A store in an etcd cluster. Dropping it ends its watches.
 pub struct Etcd {
     calls: Calls,
+    reads: Gather,
     feed: Arc<Feed>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -63,7 +67,13 @@ impl Etcd {
             tokio::spawn(follow::follow(calls.clone(), Arc::clone(&feed))),
             tokio::spawn(compact_regularly(calls.clone(), Arc::clone(&feed))),
         ];
-        Ok(Self { calls, feed, tasks })
+        let reads = Gather::new(calls.clone());
+        Ok(Self {
+            calls,
+            reads,
+            feed,
+            tasks,
+        })
     }
 }
 
@@ -83,7 +93,7 @@ impl Store for Etcd {
     }
 
     async fn get(&self, key: &str) -> Result<(Option<KeyValue>, Revision), StoreError> {
-        self.calls.get(key).await
+        self.reads.get(key).await
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, StoreError> {
