@@ -11,7 +11,7 @@ use crate::gitops;
 use crate::gitops::telling::{CommitStatus, Receiver};
 use crate::gitops::trust::Verify;
 use crate::object::Kind;
-use crate::object::source::{Notification, Source};
+use crate::object::source::{HeldBy, Notification, Source, validate};
 
 /// The most that is read: a file that lists sources is small.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -97,11 +97,12 @@ fn source(value: Value) -> Result<(String, crate::object::source::SourceSpec)> {
     if let Some(unknown) = decoded.unknown.first() {
         bail!("unknown field {unknown}");
     }
-    let problems = kind.validate_create(&decoded.object);
-    if let Some(problem) = problems.first() {
-        bail!("{problem}");
-    }
     let source: Source = serde_json::from_value(decoded.object)?;
+    let problems: Vec<String> = validate(&source, HeldBy::File)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    ensure!(problems.is_empty(), "{}", problems.join("; "));
     let name = source.metadata.name.unwrap_or_default();
     Ok((name, source.spec))
 }
@@ -161,11 +162,11 @@ mod tests {
                 "document 1: spec.verify.secretRef: is for objects",
             ),
             (
-                document("a", "  verify: {mode: Tags}\n"),
+                document("a", "  verify: {mode: Commits}\n"),
                 "spec.verify.files: give files",
             ),
             (
-                document("a", "  verify: {mode: Tags, files: [/nowhere/at/all]}\n"),
+                document("a", "  verify: {mode: Commits, files: [/nowhere/at/all]}\n"),
                 "spec.verify.files: keys in /nowhere/at/all",
             ),
             (document("A_", ""), "metadata.name"),

@@ -1,12 +1,12 @@
 //! Cron expressions: when to sync next. Pure: the time comes in as an argument.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone};
 use cron::Schedule;
 
 use super::error::Error;
+use crate::object::source::terms;
 
 /// By how much an interval grows at most: enough that many sources do not ask a remote at one moment.
 const MAX_JITTER: f64 = 0.1;
@@ -17,31 +17,19 @@ pub(super) fn jittered(interval: Duration, share: f64) -> Duration {
     interval.saturating_add(Duration::try_from_secs_f64(extra).unwrap_or_default())
 }
 
-/// Reads an expression of six fields (second, minute, hour, day of month, month, day of week), or seven with a year; or
-/// says what is wrong with it.
-pub(super) fn parse(expression: &str) -> Result<Schedule, String> {
-    Schedule::from_str(expression).map_err(|error| {
-        let fields = expression.split_whitespace().count();
-        let hint = match fields {
-            5 => format!("; it has five fields and needs the seconds first: \"0 {expression}\""),
-            _ => "; it needs six fields: second minute hour day-of-month month day-of-week".to_owned(),
-        };
-        let reason = error.to_string();
-        let reason = reason.lines().next().unwrap_or("not a cron expression");
-        format!("{expression:?}: {reason}{hint}")
-    })
-}
-
 /// Several cron expressions; whichever comes first counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedules(Vec<Schedule>);
 
 impl Schedules {
-    /// Reads expressions as [`parse`] does.
+    /// Reads expressions, or says what is wrong with one.
     pub fn parse(expressions: &[String]) -> Result<Self, Error> {
         expressions
             .iter()
-            .map(|expression| parse(expression).map_err(|error| Error::Config(format!("--schedule {error}"))))
+            .map(|expression| {
+                let wrong = |reason| Error::Config(format!("--schedule {expression:?}: {reason}"));
+                terms::schedule(expression).map_err(wrong)
+            })
             .collect::<Result<_, _>>()
             .map(Self)
     }

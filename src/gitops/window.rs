@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -11,11 +10,7 @@ use cron::Schedule;
 use jiff::Timestamp;
 
 use super::record::Closed;
-use super::schedule;
-use crate::object::source::{self, WindowSpec};
-
-/// The longest that a window may be open: a schedule whose windows overlap by more is written otherwise.
-const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+use crate::object::source::{WindowSpec, terms};
 
 /// How many openings and closings are looked at for the next moment at which syncs are allowed.
 const MAX_STEPS: usize = 1000;
@@ -42,14 +37,11 @@ impl Window {
             other => return Err(format!("kind: {other:?} is none; write allow or deny")),
         };
         let expression = spec.schedule.trim();
-        let parsed = schedule::parse(expression).map_err(|error| format!("schedule: {error}"))?;
-        let duration = source::duration(&spec.duration).map_err(|error| format!("duration: {error}"))?;
-        if duration > MAX_DURATION {
-            return Err(format!("duration: {} is more than a year", spec.duration));
-        }
+        let parsed = terms::schedule(expression).map_err(|error| format!("schedule: {expression:?}: {error}"))?;
+        let duration =
+            terms::window(&spec.duration).map_err(|error| format!("duration: {:?}: {error}", spec.duration))?;
         let name = spec.time_zone.as_deref().unwrap_or("UTC");
-        let zone = Tz::from_str(name)
-            .map_err(|_| format!("timeZone: there is no {name:?}; write a name such as Europe/Berlin"))?;
+        let zone = terms::zone(name).map_err(|error| format!("timeZone: {name:?}: {error}"))?;
         Ok(Self {
             allows,
             schedule: parsed,
@@ -221,7 +213,7 @@ mod tests {
             ("allow 0 0 22 * * * for 9000h", "more than a year"),
             (
                 "allow 0 0 22 * * * for 8h in Middle/Earth",
-                "there is no \"Middle/Earth\"",
+                "\"Middle/Earth\": there is no such zone",
             ),
         ] {
             let error = text.parse::<Window>().expect_err(text);

@@ -1,9 +1,10 @@
 //! `Source`: a directory or repository that the cluster is kept like. The one kind that is not of Kubernetes.
 
+mod budget;
 mod telling;
+pub mod terms;
+mod validate;
 mod verification;
-
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::SecretReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -12,23 +13,15 @@ use k8s_openapi::schemars::{self, JsonSchema};
 use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, Resource};
 use serde::{Deserialize, Serialize};
 
-pub use telling::{CommitStatus, Notification};
-pub use verification::Verification;
+pub use budget::Budget;
+pub use telling::{COMMIT_HOSTS, CommitStatus, EVENTS, FORMS, LEVELS, Notification};
+pub use terms::duration;
+pub(in crate::object) use validate::problems;
+pub use validate::{HeldBy, validate};
+pub use verification::{MODES, Verification};
 
 /// The group of our own kinds.
 pub const GROUP: &str = "reconcile.dev";
-
-/// Reads a duration of more than nothing, such as `30s`, `5m` or `1h30m`; or says what is wrong with it.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "write a duration as 30s, 5m or 1h30m".to_owned())?;
-    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
-    match duration.is_zero() {
-        true => Err("must be more than zero".to_owned()),
-        false => Ok(duration),
-    }
-}
 
 /// A directory or repository that the cluster is kept like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

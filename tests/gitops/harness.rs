@@ -270,15 +270,17 @@ impl World {
     }
 
     pub async fn merge(&self, kind: &str, name: &str, patch: Value) {
+        self.try_merge(kind, name, patch).await.expect("patched");
+    }
+
+    pub async fn try_merge(&self, kind: &str, name: &str, patch: Value) -> Result<(), String> {
         let params = kube::api::PatchParams {
             field_manager: Some("another-hand".into()),
             ..Default::default()
         };
         let patch = kube::api::Patch::Merge(patch);
-        self.api(kind, Some("default"))
-            .patch(name, &params, &patch)
-            .await
-            .expect("patched");
+        let patched = self.api(kind, Some("default")).patch(name, &params, &patch).await;
+        patched.map(drop).map_err(|error| error.to_string())
     }
 
     /// Tells a namespace to go; nothing here lets it.

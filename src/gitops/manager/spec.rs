@@ -147,7 +147,7 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     if let Some(text) = &spec.prune_budget {
         config.budget = text
             .parse()
-            .map_err(|error| Error::Config(format!("spec.pruneBudget: {error}")))?;
+            .map_err(|error| Error::Config(format!("spec.pruneBudget: {text:?}: {error}")))?;
     }
     if let Some(text) = &spec.interval {
         config.interval = duration(text).map_err(|error| Error::Config(format!("spec.interval: {text:?}: {error}")))?;

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 
 use crate::gitops::error::Error;
+use crate::object::source::terms;
 
 /// The name of the lists.
 pub(super) const LIST: &str = ".reconcileignore";
@@ -43,7 +44,7 @@ impl Ignored {
     /// Where one of them is no pattern.
     pub fn given(patterns: &[String]) -> Result<Self, Error> {
         let lines = patterns.iter().map(String::as_str);
-        let given = parse(lines).map_err(|error| Error::Config(format!("--ignore: {error}")))?;
+        let given = terms::patterns(lines).map_err(|error| Error::Config(format!("--ignore: {error}")))?;
         Ok(Self {
             given: Arc::new(given),
             lists: Vec::new(),
@@ -71,7 +72,7 @@ impl Ignored {
             return Err(format!("the list has more than {MAX_LIST_BYTES} bytes"));
         }
         let text = std::str::from_utf8(list).map_err(|_| "the list is not text".to_owned())?;
-        let patterns = parse(text.lines())?;
+        let patterns = terms::patterns(text.lines())?;
         let mut with = self.clone();
         with.lists.push(Arc::new(List {
             folder,
@@ -106,18 +107,6 @@ fn slashed(folder: &str) -> String {
         "" => String::new(),
         folder => format!("{folder}/"),
     }
-}
-
-fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Gitignore, String> {
-    let mut builder = GitignoreBuilder::new("");
-    // A bracket that is not closed is a mistake to be told of.
-    builder.allow_unclosed_class(false);
-    for line in lines {
-        builder
-            .add_line(None, line)
-            .map_err(|error| format!("{line:?} is no pattern: {error}"))?;
-    }
-    builder.build().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

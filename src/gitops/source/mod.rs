@@ -9,7 +9,7 @@ mod reference;
 mod turns;
 mod watch;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::access::Access;
@@ -17,6 +17,7 @@ use super::config::Config;
 use super::error::Error;
 use super::report::{Problem, Revision};
 use super::trust::{Gate, Mode};
+use crate::object::source::terms;
 
 use ignored::Ignored;
 use reference::Reference;
@@ -132,7 +133,9 @@ impl Source {
     }
 
     fn locate(config: &Config) -> Result<Self, Error> {
-        let folder = folder(config.path.as_deref())?;
+        let folder = config.path.as_deref().unwrap_or(Path::new(""));
+        let wrong = |reason| Error::Config(format!("--path {} {reason}", folder.display()));
+        let folder = terms::folder(folder).map_err(wrong)?;
         let reference = Reference::of(config)?;
         let ignored = Ignored::given(&config.ignore)?;
         let opened = |kind, reference, folder| {
@@ -341,24 +344,6 @@ impl Inner {
                 .map_err(|error| Error::Source(format!("{}: {error}", url.shown()))),
         }
     }
-}
-
-/// The folder given by `--path`: below the source, without `..`.
-fn folder(path: Option<&Path>) -> Result<PathBuf, Error> {
-    let mut folder = PathBuf::new();
-    for component in path.unwrap_or(Path::new("")).components() {
-        match component {
-            Component::Normal(part) => folder.push(part),
-            Component::CurDir => {}
-            _ => {
-                return Err(Error::Config(format!(
-                    "--path {} must lie below the source, without .. and not absolute",
-                    path.unwrap_or(Path::new("")).display()
-                )));
-            }
-        }
-    }
-    Ok(folder)
 }
 
 /// An I/O error's text without its number.

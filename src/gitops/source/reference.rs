@@ -4,12 +4,10 @@ use semver::{Version, VersionReq};
 
 use crate::gitops::config::Config;
 use crate::gitops::error::Error;
+use crate::object::source::terms;
 
 /// How many branches or tags a message names.
 const SHOWN: usize = 5;
-
-/// What a condition on versions begins with.
-const OPERATORS: [char; 5] = ['<', '>', '=', '~', '^'];
 
 /// What is followed.
 #[derive(Clone, Debug)]
@@ -77,15 +75,8 @@ pub(super) struct Range {
 impl Range {
     /// Reads what is written with commas or spaces between conditions, and `||` between alternatives.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let alternatives = text
-            .split("||")
-            .map(|part| VersionReq::parse(&with_commas(part)))
-            .collect::<Result<_, _>>()
-            .map_err(|error| {
-                Error::Config(format!(
-                    "--semver {text:?}: {error}; write for example 1.x, ~1.4 or \">=1.2 <2\""
-                ))
-            })?;
+        let wrong = |reason| Error::Config(format!("--semver {text:?}: {reason}"));
+        let alternatives = terms::versions(text).map_err(wrong)?;
         Ok(Self {
             text: text.trim().to_owned(),
             alternatives,
@@ -140,21 +131,6 @@ pub(super) fn version(tag: &str) -> Option<Version> {
         _ => text.to_owned(),
     };
     Version::parse(&full).ok()
-}
-
-/// Puts a comma between conditions that only a space stands between.
-fn with_commas(part: &str) -> String {
-    let mut text = String::new();
-    for word in part.split([' ', ',']).filter(|word| !word.is_empty()) {
-        // An operator may stand apart from its version.
-        if !text.is_empty() && !text.ends_with(OPERATORS) {
-            text.push_str(", ");
-        }
-        let (operator, version) = word.split_at(word.find(|letter| !OPERATORS.contains(&letter)).unwrap_or(word.len()));
-        text.push_str(operator);
-        text.push_str(version.strip_prefix('v').unwrap_or(version));
-    }
-    text
 }
 
 #[cfg(test)]

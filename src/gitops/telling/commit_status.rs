@@ -259,6 +259,7 @@ fn outcome(round: &Round<'_>) -> Option<Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::source::COMMIT_HOSTS;
 
     fn spec(type_: &str, repository: &str, url: Option<&str>) -> Spec {
         Spec {
@@ -303,6 +304,11 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_field() {
+        for host in COMMIT_HOSTS {
+            let spec = spec(host, "o/n", Some("https://git.example"));
+            let known = CommitStatus::new("commitStatus", "apps", &spec, &token());
+            assert!(known.is_ok(), "{host}: {known:?}");
+        }
         for (spec, part) in [
             (spec("svn", "o/n", None), "commitStatus.type: \"svn\""),
             (spec("github", "n", None), "commitStatus.repository: \"n\""),

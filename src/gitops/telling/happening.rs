@@ -206,5 +206,6 @@ mod tests {
         for event in Event::ALL {
             assert_eq!(serde_json::to_value(event).expect("JSON"), event.name());
         }
+        assert_eq!(Event::ALL.map(Event::name), crate::object::source::EVENTS);
     }
 }

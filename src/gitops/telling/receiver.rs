@@ -200,6 +200,7 @@ fn revision(revision: &Revision) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::source::{FORMS, LEVELS};
 
     fn secret(text: &str) -> Secret {
         Secret::new(text).expect("not empty")
@@ -233,6 +234,16 @@ mod tests {
                 .expect_err(part)
                 .to_string();
             assert!(error.contains(part) && !error.contains("sesame"), "{error}");
+        }
+        for form in FORMS {
+            let level = LEVELS.map(|level| Notification {
+                minimum_level: Some(level.into()),
+                ..spec(form)
+            });
+            for spec in level {
+                let receiver = Receiver::new("n[0]", &spec, &secret("https://a.example/sesame"), None);
+                assert!(receiver.is_ok(), "{spec:?}: {receiver:?}");
+            }
         }
         let receiver = Receiver::new("n[0]", &spec("slack"), &secret("https://a.example/sesame"), None).expect("valid");
         assert_eq!(format!("{receiver:?}"), "Receiver(n[0] (slack))");

@@ -67,6 +67,7 @@ pub(super) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::source::MODES;
 
     const KEY: &str = "alice ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1hbhDHjrJKDk3ecVkCHuhIGFwMxsE7mGIwRBGKfFEl\n";
 
@@ -106,6 +107,12 @@ mod tests {
         ] {
             let error = Verify::of_data("spec.verify", &spec, data(pairs)).expect_err(part);
             assert!(error.to_string().contains(part), "{error}");
+        }
+        for mode in MODES {
+            assert!(
+                Verify::of_data("spec.verify", &spec(mode), data(&good)).is_ok(),
+                "{mode}"
+            );
         }
         let both = Verify::of_data(
             "spec.verify",

@@ -1,9 +1,9 @@
 //! Sources: what the reconciler follows.
 
 use super::Strategy;
-use crate::object::field_error::{FieldError, Path};
+use crate::object::field_error::FieldError;
 use crate::object::kind::Part;
-use crate::object::source::{Source, duration};
+use crate::object::source::{HeldBy, Source, problems};
 use crate::object::table::{self, Table};
 
 /// The rules of sources.
@@ -29,49 +29,19 @@ impl Strategy for Sources {
     }
 
     fn validate_create(source: &Source, errors: &mut Vec<FieldError>) {
-        let spec = Path::new("spec");
-        if source.spec.source.is_empty() {
-            errors.push(FieldError::required(&spec.child("source"), ""));
-        }
-        let forbid = |errors: &mut Vec<FieldError>, field: &str, other: &str| {
-            let why = format!("may not be set beside {other}");
-            errors.push(FieldError::forbidden(&spec.child(field), &why));
-        };
-        if source.spec.semver.is_some() && source.spec.reference.is_some() {
-            forbid(errors, "semver", "ref");
-        }
-        if source.spec.credentials.is_some() && source.spec.secret_ref.is_some() {
-            forbid(errors, "credentials", "secretRef");
-        }
-        if let Some(secret) = &source.spec.secret_ref {
-            let path = spec.child("secretRef");
-            for (field, value) in [("name", &secret.name), ("namespace", &secret.namespace)] {
-                if value.as_ref().is_none_or(String::is_empty) {
-                    errors.push(FieldError::required(&path.child(field), ""));
-                }
-            }
-        }
-        for (index, name) in source.spec.depends_on.iter().flatten().enumerate() {
-            let path = spec.child("dependsOn").index(index);
-            if Some(name) == source.metadata.name.as_ref() {
-                errors.push(FieldError::invalid(&path, name, "a source cannot come before itself"));
-            } else if name.is_empty() {
-                errors.push(FieldError::required(&path, ""));
-            }
-        }
-        for (field, value) in [
-            ("interval", &source.spec.interval),
-            ("healthTimeout", &source.spec.health_timeout),
-        ] {
-            if let Some(text) = value
-                && let Err(why) = duration(text)
-            {
-                errors.push(FieldError::invalid(&spec.child(field), text, &why));
-            }
-        }
+        errors.extend(problems(source, HeldBy::Api));
     }
 
-    fn validate_update(source: &Source, _old: &Source, _part: Part, errors: &mut Vec<FieldError>) {
-        Self::validate_create(source, errors);
+    /// What was wrong before may stay so: an object that was stored under other rules can still be labelled and told of.
+    fn validate_update(source: &Source, old: &Source, part: Part, errors: &mut Vec<FieldError>) {
+        if part == Part::Status || source.spec == old.spec {
+            return;
+        }
+        let before = problems(old, HeldBy::Api);
+        errors.extend(
+            problems(source, HeldBy::Api)
+                .into_iter()
+                .filter(|error| !before.contains(error)),
+        );
     }
 }

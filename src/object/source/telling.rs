@@ -4,6 +4,28 @@ use k8s_openapi::api::core::v1::SecretReference;
 use k8s_openapi::schemars::{self, JsonSchema};
 use serde::{Deserialize, Serialize};
 
+/// How notifications can be written.
+pub const FORMS: [&str; 4] = ["generic", "slack", "mattermost", "discord"];
+
+/// What notifications can tell of.
+pub const EVENTS: [&str; 9] = [
+    "Synced",
+    "Problem",
+    "SyncFailed",
+    "Recovered",
+    "ApprovalRequired",
+    "RolledBack",
+    "DriftRepaired",
+    "Suspended",
+    "Resumed",
+];
+
+/// What notifications can be limited to.
+pub const LEVELS: [&str; 2] = ["info", "error"];
+
+/// Whose API takes commit statuses.
+pub const COMMIT_HOSTS: [&str; 3] = ["github", "gitlab", "gitea"];
+
 /// Somebody who is told by HTTP what happens to a source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -4,6 +4,9 @@ use k8s_openapi::api::core::v1::SecretReference;
 use k8s_openapi::schemars::{self, JsonSchema};
 use serde::{Deserialize, Serialize};
 
+/// What can be asked to be signed.
+pub const MODES: [&str; 2] = ["Commits", "Tags"];
+
 /// What must be signed before it is applied, and by whom.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
