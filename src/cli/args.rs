@@ -35,11 +35,14 @@ impl Cli {
             Some(Command::Scheduler(args)) => &args.log,
             Some(Command::Kubelet(args)) => &args.log,
             Some(Command::Down(args)) => &args.log,
-            Some(Command::Status(args) | Command::History(args)) => &args.source.log,
+            Some(Command::Status(args)) => &args.source.log,
             Some(Command::Apply(args)) => &args.run.log,
             Some(Command::Sync(args)) => &args.source.log,
             Some(Command::Rollback(args)) => &args.source.log,
-            Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args)) => &args.log,
+            Some(Command::Forget(args)) => &args.log,
+            Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args) | Command::History(args)) => {
+                &args.log
+            }
         }
     }
 }
@@ -60,7 +63,8 @@ pub enum Command {
     /// Carry out a plan that --dry-run -o json wrote, and exactly it: with the SOURCE and flags of that dry run. Exit 0 when
     /// all is applied and healthy; 2 when something is wrong, or anything it touches has changed since
     Apply(Box<ApplyArgs>),
-    /// Sync a source now; exit 0 when all of it is applied (its health shows in `status`), 2 when something is wrong
+    /// Sync a source now; exit 0 when all of it is applied (with --wait: and healthy), 1 when it is applied and did not
+    /// become healthy in time, 2 when something is wrong
     Sync(SyncArgs),
     /// Stop the syncs of a source
     Suspend(SourceArgs),
@@ -71,7 +75,9 @@ pub enum Command {
     /// Agree to the deletions of a source that wait because they are many
     Approve(SourceArgs),
     /// Show the revisions of a source that were applied, the newest first
-    History(StatusArgs),
+    History(SourceArgs),
+    /// Forget a source that nobody follows: what is known of it goes, and the objects that it made stay
+    Forget(ForgetArgs),
 }
 
 /// Everything in one process, or only the reconciler where an API server is named.
@@ -369,6 +375,9 @@ pub struct SourceArgs {
     /// The source's name (the last part of its path or URL), path or URL [default: the only one]
     #[arg(value_name = "SOURCE")]
     pub name: Option<String>,
+    /// How output is written
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
+    pub output: Output,
     /// The API server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -380,15 +389,15 @@ pub struct SourceArgs {
     pub log: LogArgs,
 }
 
-/// `reconcile status` and `reconcile history`.
+/// `reconcile status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Which source.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// How output is written
-    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
-    pub output: Output,
+    /// Go on, with a line whenever a source's line changes, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// `reconcile sync`.
@@ -397,6 +406,9 @@ pub struct SyncArgs {
     /// Which source.
     #[command(flatten)]
     pub source: SourceArgs,
+    /// Also wait until all of its objects are healthy
+    #[arg(long)]
+    pub wait: bool,
     /// How long to wait for it
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
     pub timeout: Duration,
@@ -425,6 +437,26 @@ pub struct RollbackArgs {
     /// How long to wait for it
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "RECONCILE_TIMEOUT")]
     pub timeout: Duration,
+}
+
+/// `reconcile forget`.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The source's name (the last part of its path or URL), path or URL
+    #[arg(value_name = "SOURCE")]
+    pub name: String,
+    /// How output is written
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
+    pub output: Output,
+    /// The API server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// How data is written.

@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::args::DataArgs;
 
+/// How many processes that follow sources can share a directory: one works and the others stand by.
+const PLACES: usize = 8;
+
 /// A directory of state.
 #[derive(Clone, Debug)]
 pub struct DataDir {
@@ -69,6 +72,27 @@ impl DataDir {
     /// process, so it has a lock of its own.
     pub fn lock_kubelet(&self) -> Result<Lock> {
         self.lock_file("kubelet.lock")
+    }
+
+    /// Takes a place among the processes that follow sources with this directory, and its number: the first is free again
+    /// at once when the process that had it ends, however it ends.
+    ///
+    /// # Errors
+    /// Where nothing can be written there, or all places are taken.
+    pub fn lock_place(&self) -> Result<(Lock, usize)> {
+        self.create()?;
+        let mut refused = None;
+        for place in 1..=PLACES {
+            let name = match place {
+                1 => "follower.lock".to_owned(),
+                more => format!("follower-{more}.lock"),
+            };
+            match self.lock_file(&name) {
+                Ok(lock) => return Ok((lock, place)),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.expect("there are places, and all were refused"))
     }
 
     fn lock_file(&self, name: &str) -> Result<Lock> {
@@ -161,6 +185,19 @@ mod tests {
         );
         drop(held);
         data.lock().expect("free again");
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_process_ends() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let data = DataDir {
+            path: scratch.path().join("data"),
+        };
+        let (first, one) = data.lock_place().expect("the first");
+        let (_second, two) = data.lock_place().expect("the second");
+        drop(first);
+        let (_again, again) = data.lock_place().expect("the first again");
+        assert_eq!((one, two, again), (1, 2, 1));
     }
 
     #[test]

@@ -69,5 +69,6 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Command::Rollback(args)) => sources::rollback(args).await,
         Some(Command::Approve(args)) => sources::approve(args).await,
         Some(Command::History(args)) => sources::history(args).await,
+        Some(Command::Forget(args)) => sources::forget(args).await,
     }
 }

@@ -8,17 +8,18 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ApplyArgs, RunArgs};
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, Lock};
 use super::report::Printer;
 use super::supervise::{Supervisor, signals};
 use super::{config_file, connect, node, report, serve};
 use crate::apiserver::pki::Pki;
 use crate::apiserver::{self, ApiServer};
-use crate::gitops::Agreed;
+use crate::client::Told;
 use crate::gitops::report::Verdict;
 use crate::gitops::telling::{Telling, metrics};
 use crate::gitops::trust::{Keyring, Mode, Verify};
 use crate::gitops::webhook::{self, Webhooks};
+use crate::gitops::{Agreed, Presence};
 use crate::store::{Embedded, Store};
 use crate::{gitops, kubelet, scheduler};
 
@@ -40,7 +41,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         Some(server) => {
             let client = connect::client(server)?;
             let mut supervisor = Supervisor::new(shutdown.clone());
-            follow(&args, &data, configs, client, &mut supervisor, &shutdown).await?;
+            let _place = follow(&args, &data, configs, client, &mut supervisor, &shutdown).await?;
             supervisor.run().await?;
         }
         None => all_in_one(&args, &data, configs, shutdown).await?,
@@ -124,7 +125,8 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
     }])
 }
 
-/// Follows the sources, listens for their webhooks and serves their metrics; with a file of them also those that are objects of the cluster, where it has that kind.
+/// Follows the sources, listens for their webhooks and serves their metrics; with a file of them also those that are
+/// objects of the cluster, where it has that kind. What it returns is to be kept for as long as they are followed.
 async fn follow(
     args: &RunArgs,
     data: &DataDir,
@@ -132,7 +134,7 @@ async fn follow(
     client: Client,
     supervisor: &mut Supervisor,
     shutdown: &CancellationToken,
-) -> Result<()> {
+) -> Result<Option<Lock>> {
     let (hooks, telling, neighbours) = configs
         .first()
         .map(|config| {
@@ -143,6 +145,7 @@ async fn follow(
             )
         })
         .unwrap_or_default();
+    let (place, presence) = presence(data);
     if let Some(address) = args.webhook_listen {
         let listener = serve::listen(address, "--webhook-listen").await?;
         let (address, name) = (
@@ -164,9 +167,10 @@ async fn follow(
         });
     }
     let taken = configs.iter().filter_map(|config| config.name.clone()).collect();
-    for config in configs {
+    for mut config in configs {
         let (client, stop) = (client.clone(), shutdown.clone());
         let printer = Arc::new(Printer::of(args.output, config.name.as_deref()));
+        config.presence = presence.clone();
         supervisor.spawn("the reconciler", async move {
             Ok(gitops::run(client, config, printer, stop).await?)
         });
@@ -180,12 +184,29 @@ async fn follow(
         webhook_secret: args.webhook_secret.clone(),
         telling,
         neighbours,
+        presence,
         reporter: Arc::new(move |name| Arc::new(Printer::of(output, Some(name)))),
     };
     if args.config.is_some() || (args.server.is_none() && args.kubeconfig.is_none()) {
         supervisor.spawn("the sources' manager", async move { Ok(manager.run(stop).await?) });
     }
-    Ok(())
+    Ok(place)
+}
+
+/// The name under which this process follows sources, and what keeps others from it: that of the process before it on
+/// this host and data directory.
+fn presence(data: &DataDir) -> (Option<Lock>, Presence) {
+    let host = hostname::get().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned());
+    let path = data.path().display();
+    match data.lock_place() {
+        Ok((lock, 1)) => (Some(lock), Presence::new(format!("{host} ({path})"))),
+        Ok((lock, place)) => (Some(lock), Presence::new(format!("{host} ({path}, {place})"))),
+        Err(error) => {
+            tracing::debug!(error = %Told(error.as_ref()), "followers of this data directory cannot be told apart");
+            let process = std::process::id();
+            (None, Presence::new(format!("{host} ({path}, process {process})")))
+        }
+    }
 }
 
 /// How to reach the API server that the flags name, if they name one.
@@ -228,7 +249,7 @@ async fn all_in_one(
     let components = tokio::spawn(supervisor.run());
     node::ready(&client, &node::name(&args.node)?).await;
     let mut supervisor = Supervisor::new(shutdown.clone());
-    follow(args, data, configs, client, &mut supervisor, &shutdown).await?;
+    let _place = follow(args, data, configs, client, &mut supervisor, &shutdown).await?;
     let reconcilers = supervisor.run().await;
     components.await.context("the components")??;
     reconcilers

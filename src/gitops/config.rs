@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use super::access::Access;
 use super::applyset::ApplySet;
 use super::budget::Budget;
+use super::lease::Presence;
 use super::neighbours::Neighbours;
 use super::source::Source;
 use super::telling::{CommitStatus, Receiver, Telling};
@@ -70,6 +71,8 @@ pub struct Config {
     pub telling: Telling,
     /// Sources that are followed beside it: what moves to one of them is not deleted.
     pub neighbours: Neighbours,
+    /// The process that follows it, as others see it.
+    pub presence: Presence,
     /// Where clones of remote repositories are kept, under `sources/`.
     pub data_dir: PathBuf,
 }
@@ -103,6 +106,7 @@ impl Config {
             commit_status: None,
             telling: Telling::default(),
             neighbours: Neighbours::default(),
+            presence: Presence::new(data_dir.display().to_string()),
             data_dir,
         }
     }

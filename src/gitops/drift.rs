@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::applyset::{ApplySet, NAMESPACE, PART_OF};
 use super::health::{self, Health};
 use super::kinds::Resource;
+use super::lease::FOLLOWED_BY;
 use super::record::Controls;
 use super::sync::{fingerprint, hash};
 use crate::client::lasting;
@@ -42,7 +43,12 @@ impl Drift {
         let config_maps = ApiResource::erase::<ConfigMap>(&());
         let parents = Api::namespaced_with(client.clone(), NAMESPACE, &config_maps);
         let only = Config::default().fields(&format!("metadata.name={}", set.name));
-        let seen = Seen::by(|parent| hash(&Controls::of(parent.annotations())));
+        let seen = Seen::by(|parent| {
+            hash(&(
+                Controls::of(parent.annotations()),
+                parent.annotations().get(FOLLOWED_BY),
+            ))
+        });
         let changes = Arc::default();
         Self {
             labels: format!("{PART_OF}={}", set.id),

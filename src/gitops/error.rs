@@ -23,6 +23,9 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Nobody would see what is asked.
+    #[error("nobody follows the source {0}; is its reconciler running?")]
+    NotFollowed(String),
     /// People asked that it be left alone.
     #[error("the source {0} is suspended; `reconcile resume {0}` ends that")]
     Suspended(String),

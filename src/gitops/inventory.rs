@@ -8,6 +8,7 @@ use kube::{Client, ResourceExt};
 use super::applyset::{ApplySet, GROUP_KINDS, ID, Members, NAMESPACE, NAMESPACES, SOURCE, TOOLING};
 use super::error::Error;
 use super::fieldset::MANAGER;
+use super::lease::{FOLLOWED_BY, UNTOLD};
 use super::record::{Controls, NAME, PINNED, Record};
 use super::requests::answered;
 
@@ -29,6 +30,8 @@ pub struct Inventory {
     pub controls: Controls,
     /// What the next write makes of a pin, unless there is another by then.
     pub unpin: Option<Unpin>,
+    /// The lease of whoever writes as the source's follower: what another follows by then is not written.
+    pub claim: Option<String>,
 }
 
 /// A pin that is over.
@@ -68,6 +71,73 @@ impl Inventory {
             controls: Controls::of(parent.annotations()),
             parent: Some(parent),
             unpin: None,
+            claim: None,
+        }
+    }
+
+    /// The lease of the source's follower, as the parent says.
+    pub fn followed_by(&self) -> Option<&str> {
+        self.parent.as_ref().and_then(followed_by)
+    }
+
+    /// Says in the parent who follows the source, if it is as it was read; whether it was.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn follow(&mut self, client: &Client, set: &ApplySet, lease: &str) -> Result<bool, Error> {
+        let mut wanted = parent(set, &self.members, &self.record, self.parent.as_ref());
+        wanted
+            .annotations_mut()
+            .insert(FOLLOWED_BY.to_owned(), lease.to_owned());
+        self.swap(client, set, &wanted, Some(lease)).await
+    }
+
+    /// Says in the parent that this follower does not follow any more, where it says that it does.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn unfollow(&mut self, client: &Client, set: &ApplySet) -> Result<(), Error> {
+        for _ in 0..MAX_CONFLICTS {
+            let Some(parent) = self
+                .parent
+                .as_ref()
+                .filter(|_| self.followed_by() == self.claim.as_deref())
+            else {
+                return Ok(());
+            };
+            let mut wanted = parent.clone();
+            wanted.annotations_mut().remove(FOLLOWED_BY);
+            let claim = self.claim.clone();
+            if self.swap(client, set, &wanted, None).await? {
+                return Ok(());
+            }
+            *self = Self::load(client, set).await?;
+            self.claim = claim;
+        }
+        Ok(())
+    }
+
+    /// Writes the parent if it is as it was read; whether it was.
+    async fn swap(
+        &mut self,
+        client: &Client,
+        set: &ApplySet,
+        wanted: &ConfigMap,
+        claim: Option<&str>,
+    ) -> Result<bool, Error> {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let written = match &self.parent {
+            None => answered(api.create(&params(), wanted)).await,
+            Some(_) => answered(api.replace(&set.name, &params(), wanted)).await,
+        };
+        match written {
+            Ok(parent) => {
+                *self = Self::of(parent);
+                self.claim = claim.map(str::to_owned);
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(error) => Err(Error::api("recording who follows this source", error)),
         }
     }
 
@@ -103,12 +173,17 @@ impl Inventory {
     ) -> Result<(), Error> {
         let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
         let failed = |error| Error::api("recording what this source owns", error);
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
+        let params = params();
         for _ in 0..MAX_CONFLICTS {
             let mut wanted = parent(set, members, record, self.parent.as_ref());
+            if let Some(claim) = &self.claim {
+                let other = self.followed_by().filter(|other| ![claim, UNTOLD].contains(other));
+                if let Some(other) = other {
+                    let reason = format!("another reconciler follows this source by now (Lease {NAMESPACE}/{other})");
+                    return Err(Error::Source(reason));
+                }
+                wanted.annotations_mut().insert(FOLLOWED_BY.to_owned(), claim.clone());
+            }
             if let Some(Unpin { from, to }) = &self.unpin
                 && wanted.annotations().get(PINNED) == Some(from)
             {
@@ -126,17 +201,19 @@ impl Inventory {
             };
             match written {
                 Ok(parent) => {
+                    let claim = self.claim.take();
                     *self = Self::of(parent);
+                    self.claim = claim;
                     return Ok(());
                 }
                 // Another writer, or somebody deleted it: look again.
                 Err(kube::Error::Api(status))
                     if status.code == 409 || (status.code == 404 && self.parent.is_some()) =>
                 {
-                    let unpin = self.unpin.take();
+                    let (unpin, claim) = (self.unpin.take(), self.claim.take());
                     let parent = answered(api.get_opt(&set.name)).await.map_err(failed)?;
                     *self = parent.map(Self::of).unwrap_or_default();
-                    self.unpin = unpin;
+                    (self.unpin, self.claim) = (unpin, claim);
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -146,6 +223,19 @@ impl Inventory {
             set.name
         )))
     }
+}
+
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// The lease of whoever follows the source of that parent, as it says.
+pub(super) fn followed_by(parent: &ConfigMap) -> Option<&str> {
+    let claim = parent.annotations().get(FOLLOWED_BY).map(String::as_str);
+    claim.filter(|claim| !claim.is_empty())
 }
 
 fn parent(set: &ApplySet, members: &Members, record: &Record, old: Option<&ConfigMap>) -> ConfigMap {

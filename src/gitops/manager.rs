@@ -15,6 +15,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::applyset::ApplySet;
@@ -22,6 +24,7 @@ use super::config::Config;
 use super::error::Error;
 use super::fieldset::MANAGER;
 use super::inventory::Inventory;
+use super::lease::Presence;
 use super::neighbours::Neighbours;
 use super::observed::Observed;
 use super::report::{Report, Reporter};
@@ -36,6 +39,9 @@ pub use spec::config;
 
 /// Between attempts to write a status that was refused, and between looks at a source that is not there.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long followers may take to end: each says so in the cluster.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The condition that says whether all is well.
 const READY: &str = "Ready";
@@ -57,6 +63,8 @@ pub struct Manager {
     pub telling: Telling,
     /// Sources outside the cluster, which they are followed beside.
     pub neighbours: Neighbours,
+    /// The process, as others see it.
+    pub presence: Presence,
     /// Where each source reports.
     pub reporter: Reporters,
 }
@@ -70,6 +78,7 @@ struct Followings {
     by_name: HashMap<String, Following>,
     /// One follower at a time for each name.
     turns: HashMap<String, Arc<Mutex<()>>>,
+    tasks: JoinSet<()>,
 }
 
 impl Followings {
@@ -79,6 +88,15 @@ impl Followings {
         let by_name = &self.by_name;
         self.turns
             .retain(|name, turn| by_name.contains_key(name) || Arc::strong_count(turn) > 1);
+    }
+
+    /// Ends all of them, and waits a while for what they still have to say.
+    async fn end(mut self) {
+        self.keep(|_| false);
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(END_TIMEOUT, rest).await.is_err() {
+            tracing::debug!("not all followers ended in time");
+        }
     }
 }
 
@@ -98,7 +116,10 @@ impl Manager {
         let mut listed = BTreeSet::new();
         loop {
             let event = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => {
+                    following.end().await;
+                    return Ok(());
+                }
                 event = events.next() => event,
             };
             match event {
@@ -135,7 +156,12 @@ impl Manager {
             stop: stop.clone(),
         };
         let turn = Arc::clone(following.turns.entry(name.clone()).or_default());
-        tokio::spawn(async move {
+        while let Some(ended) = following.tasks.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a follower's task failed");
+            }
+        }
+        following.tasks.spawn(async move {
             // A follower of that name that was told to end may still be doing so.
             let _turn = turn.lock().await;
             task.run().await;

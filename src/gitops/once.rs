@@ -14,6 +14,7 @@ use super::config::Config;
 use super::diff::diff;
 use super::error::Error;
 use super::health::{self, Health};
+use super::lease::{self, FollowedBy};
 use super::plan::Step;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
 use super::rollback::{Rollback, Tools};
@@ -92,6 +93,11 @@ pub(super) async fn sync(
         let mut engine = Engine::new(client, &source, config);
         let mut inventory = engine.inventory().await?;
         let name = engine.set.short_name();
+        let claim = inventory.followed_by();
+        if let FollowedBy::Process(holder) = lease::followed_by(&engine.client, claim, Timestamp::now()).await? {
+            let text = format!("{holder} follows {name} as well, and may sync it at the same time");
+            reporter.report(Report::Notice { text });
+        }
         if inventory.controls.suspended {
             return Err(Error::Suspended(name.to_owned()));
         }

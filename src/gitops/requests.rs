@@ -131,6 +131,20 @@ impl Requests {
         answered(self.client.request(request)).await
     }
 
+    /// Merges a patch into the object: a hand of its own, that owns nothing afterwards.
+    pub async fn merge(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, kube::Error> {
+        let body = Some(("application/merge-patch+json", patch));
+        let query = [("fieldManager", MANAGER)];
+        let request = build(Method::PATCH, &path(resource, namespace, Some(name)), &query, body)?;
+        answered(self.client.request(request)).await
+    }
+
     /// What creating the object would give; it is created nowhere.
     pub async fn preview_create(
         &self,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use reconcile::apiserver::{self, ApiServer, User};
@@ -189,10 +191,11 @@ impl World {
         report
     }
 
-    /// Every key with the revision that wrote it, but for events: what a sync tells is written beside it and after it.
+    /// Every key with the revision that wrote it, but for events and leases: those are written beside a sync and after it.
     async fn written(&self) -> BTreeMap<String, u64> {
         let items = list(self.store.as_ref()).await.into_iter();
-        let written = items.filter(|item| !item.key.starts_with("/registry/events/"));
+        let beside = ["/registry/events/", "/registry/leases/"];
+        let written = items.filter(|item| !beside.iter().any(|prefix| item.key.starts_with(prefix)));
         written.map(|item| (item.key, item.mod_revision)).collect()
     }
 
@@ -289,6 +292,29 @@ impl World {
         api.delete(name, &Default::default()).await.expect("deleted");
     }
 
+    /// Writes the lease of a process that follows sources.
+    pub async fn lease(&self, name: &str, holder: &str, renewed: jiff::Timestamp, seconds: i32) {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), "kube-system");
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": MicroTime(renewed)},
+        });
+        let params = kube::api::PatchParams::apply("another-hand").force();
+        let patch = kube::api::Patch::Apply(lease);
+        api.patch(name, &params, &patch).await.expect("written");
+    }
+
+    /// Merges something into the only source's parent.
+    pub async fn merge_parent(&self, patch: Value) {
+        let api = self.api("ConfigMap", Some("kube-system"));
+        let books = ListParams::default().labels("applyset.kubernetes.io/id");
+        for book in api.list(&books).await.expect("a list").items {
+            let name = book.metadata.name.expect("a name");
+            let patch = kube::api::Patch::Merge(patch.clone());
+            api.patch(&name, &Default::default(), &patch).await.expect("patched");
+        }
+    }
+
     /// Deletes what every source's books are kept in.
     pub async fn delete_inventory(&self) {
         let api = self.api("ConfigMap", Some("kube-system"));
@@ -349,6 +375,11 @@ impl Following {
             let text = self.text();
             text.contains(part).then_some(()).ok_or(text)
         })
+    }
+
+    /// Ends it as a kill does: nothing more is said or written.
+    pub fn abandon(self) {
+        self.task.abort();
     }
 
     /// Ends it as Ctrl-C does.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reconcile::gitops::manage::{Sources, Status};
-use reconcile::gitops::{Action, Budget, Error};
+use reconcile::gitops::{Action, Budget, Error, FollowedBy};
 
 use super::harness::{World, actions, config_map, eventually, pod};
 
@@ -26,10 +26,9 @@ async fn a_suspended_source_is_left_alone_until_it_is_resumed() {
     world.write("a.yaml", &config_map("a", "1"));
     let following = world.follow();
     following.said("synced").await;
-    assert_eq!(
-        sources.suspend(Some("source"), true).await.expect("suspended"),
-        "source"
-    );
+    let asked = sources.suspend(Some("source"), true).await.expect("suspended");
+    assert_eq!(asked.name, "source");
+    assert!(matches!(asked.followed_by, FollowedBy::Process(_)), "{asked:?}");
     following.said("suspended").await;
     world.write("a.yaml", &config_map("a", "2"));
     world.write("b.yaml", &config_map("b", "1"));
@@ -81,11 +80,12 @@ async fn a_request_that_nobody_takes_up_says_so() {
     world.write("a.yaml", &config_map("a", "1"));
     world.sync().await;
     let sources = Sources::new(world.client.clone());
-    let failed = sources
-        .sync(None, Duration::from_millis(300))
-        .await
-        .expect_err("nobody");
-    assert!(failed.to_string().contains("running?"), "{failed}");
+    let failed = sources.sync(None, PATIENCE).await.expect_err("nobody");
+    assert!(matches!(failed, Error::NotFollowed(_)), "{failed}");
+    let failed = sources.rollback("HEAD~1", None, PATIENCE).await.expect_err("nobody");
+    assert!(matches!(failed, Error::NotFollowed(_)), "{failed}");
+    let asked = sources.suspend(None, true).await.expect("written down");
+    assert_eq!(asked.followed_by, FollowedBy::Nobody);
     let unknown = sources.sync(Some("nope"), PATIENCE).await.expect_err("no such source");
     assert_eq!(unknown.to_string(), "there is no source nope; there is: source");
 }
@@ -186,8 +186,8 @@ async fn many_deletions_wait_for_approval() {
     );
     assert_eq!(plan.counts.blocked, 6);
     // Another one leaves as well: what was agreed to before would not cover it.
-    let (name, approval) = sources.approve(None).await.expect("approved");
-    assert_eq!((name.as_str(), approval.deletes), ("source", 6));
+    let (asked, approval) = sources.approve(None).await.expect("approved");
+    assert_eq!((asked.name.as_str(), approval.deletes), ("source", 6));
     eventually("they go", async || match world.names("ConfigMap").await.len() {
         2 => Ok(()),
         other => Err(format!("{other}\n{}", following.text())),

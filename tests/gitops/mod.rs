@@ -9,6 +9,7 @@ mod events;
 mod fault_table;
 mod flags;
 mod follow;
+mod followers;
 mod git;
 mod harness;
 mod ignored;

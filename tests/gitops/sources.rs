@@ -10,7 +10,7 @@ use reconcile::gitops::manage::Sources;
 use reconcile::gitops::manager::Manager;
 use reconcile::gitops::telling::Telling;
 use reconcile::gitops::webhook::Webhooks;
-use reconcile::gitops::{Report, Reporter};
+use reconcile::gitops::{Presence, Report, Reporter};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +32,7 @@ pub fn manage_with(world: &World, taken: &[&str], telling: &Telling) -> DropGuar
         webhook_secret: None,
         neighbours: Neighbours::default(),
         telling: telling.clone(),
+        presence: Presence::new("test"),
         taken: taken
             .iter()
             .map(|name| (*name).to_owned())

@@ -6,7 +6,7 @@ mod status;
 
 pub use plan::plan;
 pub use report::{COLUMN, report};
-pub use status::{history, statuses};
+pub use status::{Watched, forgotten, history, statuses};
 
 /// How to write for this terminal, or for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

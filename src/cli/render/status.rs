@@ -1,11 +1,11 @@
 //! What is known of sources, as a table and what there is to say below it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
 use super::{COLUMN, Ink, Style, count, printable};
-use crate::gitops::manage::Status;
+use crate::gitops::manage::{Forgotten, Status};
 use crate::gitops::record::{Healthy, Past, Quarantine, Record};
 
 /// The sources, a line each; then what is wrong, a line each.
@@ -13,26 +13,9 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
     if all.is_empty() {
         return "There is no source yet; `reconcile SOURCE` follows one.\n".to_owned();
     }
-    let header =
-        ["NAME", "REVISION", "SYNCED", "OBJECTS", "HEALTHY", "STATE"].map(|name| (Ink::Heading, name.to_owned()));
-    let mut rows = vec![header];
-    rows.extend(all.iter().map(|status| {
-        let record = &status.record;
-        let revision = record.revision.as_ref().map(|revision| revision.short().to_owned());
-        let (ink, state) = state(status);
-        [
-            (Ink::Plain, status.name.clone()),
-            (Ink::Plain, revision.unwrap_or_else(|| "-".to_owned())),
-            (
-                Ink::Plain,
-                record.synced_at.map_or("never".to_owned(), |at| ago(at, now)),
-            ),
-            (Ink::Plain, status.objects.to_string()),
-            (Ink::Plain, status.healthy.to_string()),
-            (ink, state),
-        ]
-    }));
-    let mut text = table(&rows, style);
+    let mut rows = vec![header()];
+    rows.extend(all.iter().map(|status| row(status, now)));
+    let mut text = table(&rows, &mut Widths::default(), style);
     for status in all {
         for (ink, label, detail) in details(status, now) {
             let label = style.paint(ink, &format!("{label:<COLUMN$}"));
@@ -43,6 +26,86 @@ pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
             };
             text.push_str(&format!("{label} {}\n", printable(&format!("{name}{detail}"))));
         }
+    }
+    text
+}
+
+/// A line of a table: each cell with its colour.
+type Row<const N: usize> = [(Ink, String); N];
+
+/// How wide the columns are; empty before the first table.
+type Widths = Vec<usize>;
+
+fn header() -> Row<6> {
+    ["NAME", "REVISION", "SYNCED", "OBJECTS", "HEALTHY", "STATE"].map(|name| (Ink::Heading, name.to_owned()))
+}
+
+fn row(status: &Status, now: Timestamp) -> Row<6> {
+    let record = &status.record;
+    let revision = record.revision.as_ref().map(|revision| revision.short().to_owned());
+    [
+        (Ink::Plain, status.name.clone()),
+        (Ink::Plain, revision.unwrap_or_else(|| "-".to_owned())),
+        (
+            Ink::Plain,
+            record.synced_at.map_or("never".to_owned(), |at| ago(at, now)),
+        ),
+        (Ink::Plain, status.objects.to_string()),
+        (Ink::Plain, status.healthy.to_string()),
+        state(status),
+    ]
+}
+
+/// The lines of sources as they were last shown.
+#[derive(Default)]
+pub struct Watched {
+    /// By name and parent, without how long ago anything was: that changes by itself.
+    known: BTreeMap<(String, String), String>,
+    widths: Widths,
+}
+
+impl Watched {
+    /// The sources whose lines changed, and those lines; under a heading at first.
+    pub fn look<'a>(&mut self, all: &'a [Status], now: Timestamp, style: Style) -> (Vec<&'a Status>, String) {
+        let mut rows = Vec::new();
+        if self.widths.is_empty() {
+            rows.push(header());
+        }
+        let mut news = Vec::new();
+        let mut seen = BTreeMap::new();
+        for status in all {
+            let key = (status.name.clone(), status.parent.clone());
+            let cells = row(status, status.record.synced_at.unwrap_or(now));
+            let cells = format!("{cells:?} {:?}", status.record.synced_at);
+            if self.known.get(&key) != Some(&cells) {
+                news.push(status);
+                rows.push(row(status, now));
+            }
+            seen.insert(key, cells);
+        }
+        for (name, _) in self.known.keys().filter(|key| !seen.contains_key(key)) {
+            let none = || (Ink::Plain, "-".to_owned());
+            let gone = (Ink::Faint, "forgotten".to_owned());
+            rows.push([(Ink::Plain, name.clone()), none(), none(), none(), none(), gone]);
+        }
+        self.known = seen;
+        let text = table(&rows, &mut self.widths, style);
+        (news, text)
+    }
+}
+
+/// What is left of a source that was forgotten.
+pub fn forgotten(forgotten: &Forgotten, style: Style) -> String {
+    let Forgotten { name, stays } = forgotten;
+    let label = |text: &str| style.paint(Ink::Heading, &format!("{text:<COLUMN$}"));
+    let what = match stays.len() {
+        0 => "nothing of it is left".to_owned(),
+        1 => "1 object of it stays, and is nobody's".to_owned(),
+        more => format!("{more} objects of it stay, and are nobody's"),
+    };
+    let mut text = format!("{} {}: {what}\n", label("forgotten"), printable(name));
+    for object in stays {
+        text.push_str(&format!("{} {}\n", label("stays"), printable(&object.to_string())));
     }
     text
 }
@@ -65,7 +128,7 @@ pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
             (Ink::Plain, past.revision.to_string()),
         ]
     }));
-    table(&rows, style)
+    table(&rows, &mut Widths::default(), style)
 }
 
 /// What became of a revision, where its health was looked at or it was gone back from.
@@ -80,7 +143,11 @@ fn seen(past: &Past) -> (Ink, String) {
 fn state(status: &Status) -> (Ink, String) {
     let record = &status.record;
     let failed = status.unhealthy.iter().filter(|one| one.failed).count();
-    if status.suspended {
+    if status.obstacle.is_some() {
+        (Ink::Error, "failing".to_owned())
+    } else if status.followed_by.is_nobody() {
+        (Ink::Error, "not followed".to_owned())
+    } else if status.suspended {
         (Ink::Changed, "suspended".to_owned())
     } else if record.closed.is_some() {
         (Ink::Changed, "outside window".to_owned())
@@ -99,6 +166,8 @@ fn state(status: &Status) -> (Ink, String) {
             "rolled back"
         };
         (Ink::Changed, state.to_owned())
+    } else if record.revision.is_none() {
+        (Ink::Changed, "not synced yet".to_owned())
     } else if failed > 0 {
         (Ink::Error, format!("{failed} failed"))
     } else if status.healthy < status.objects {
@@ -152,6 +221,22 @@ fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> 
     let record = &status.record;
     let mut details = Vec::new();
     details.extend(
+        status
+            .obstacle
+            .iter()
+            .map(|reason| (Ink::Error, "error", reason.clone())),
+    );
+    if status.followed_by.is_nobody() && status.obstacle.is_none() {
+        let text = match status.parent.is_empty() {
+            true => "no reconciler follows it yet".to_owned(),
+            false => format!(
+                "no reconciler follows it; `reconcile forget {}` forgets it",
+                status.name
+            ),
+        };
+        details.push((Ink::Error, "note", text));
+    }
+    details.extend(
         record
             .failure
             .iter()
@@ -192,12 +277,14 @@ fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> 
 }
 
 /// Columns as wide as their widest cell, three spaces apart; the last one ends where its text does.
-fn table<const N: usize>(rows: &[[(Ink, String); N]], style: Style) -> String {
-    let width = |column: usize| {
-        let widths = rows.iter().map(|row| printable(&row[column].1).chars().count());
-        widths.max().unwrap_or_default()
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
+/// Columns grow, and never shrink again.
+fn table<const N: usize>(rows: &[Row<N>], widths: &mut Widths, style: Style) -> String {
+    widths.resize(N, 0);
+    for row in rows {
+        for (width, (_, cell)) in widths.iter_mut().zip(row) {
+            *width = (*width).max(printable(cell).chars().count());
+        }
+    }
     let mut text = String::new();
     for row in rows {
         for (column, (ink, cell)) in row.iter().enumerate() {
@@ -231,6 +318,7 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gitops::FollowedBy;
     use crate::gitops::report::{Commit, Counts, Revision};
 
     fn commit(id: &str, subject: &str) -> Commit {
@@ -250,6 +338,8 @@ mod tests {
         let good = Revision::Commit(commit("a", "good"));
         Status {
             name: "apps".into(),
+            followed_by: FollowedBy::Process("host (/data)".into()),
+            obstacle: None,
             suspended: false,
             requested: false,
             objects: 2,

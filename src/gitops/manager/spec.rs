@@ -29,6 +29,7 @@ impl Task {
         let mut config = config(&name, spec, self.manager.data_dir.clone())?;
         config.webhooks = self.manager.webhooks.clone();
         config.telling = self.manager.telling.clone();
+        config.presence = self.manager.presence.clone();
         config.neighbours = self.manager.neighbours.clone();
         config.about = Some(ObjectReference {
             api_version: Some(Source::API_VERSION.to_owned()),

@@ -17,6 +17,7 @@ use super::apply::{Applied, Patience};
 use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
+use super::lease::{Membership, Rival};
 use super::observed::{Observed, Round as Ended};
 use super::order::Order;
 use super::quiet::{Marks, Quiet};
@@ -31,6 +32,7 @@ use super::webhook::{self, Followed, Secret};
 use super::window::Window;
 
 mod gates;
+mod presence;
 mod told;
 mod wake;
 
@@ -63,7 +65,9 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let schedules = Schedules::parse(&config.schedules)?;
     let source = Source::open(&config)?;
-    let engine = Engine::new(client.clone(), &source, &config);
+    let mut engine = Engine::new(client.clone(), &source, &config);
+    let membership = config.presence.join(client.clone());
+    engine.claim = Some(membership.lease().to_owned());
     let others = telling::Told::begin(&client, &config, &engine.set, reporter)?;
     let reporter = Arc::clone(&others.reporter);
     reporter.report(Report::Following {
@@ -74,6 +78,9 @@ pub(super) async fn run(
     let drift = Drift::new(client, &engine.set, config.rollback);
     let mut follower = Follower {
         engine,
+        membership,
+        is_following: false,
+        rival: None,
         source,
         rollback: Rollback::new(&config),
         schedules,
@@ -105,7 +112,7 @@ pub(super) async fn run(
         tracing::debug!("the reconciler was told to stop");
     }
     config.webhooks.remove(webhook_name(&config));
-    others.end().await;
+    tokio::join!(others.end(), follower.end());
     Ok(())
 }
 
@@ -132,6 +139,12 @@ fn webhook_name(config: &Config) -> &str {
 
 struct Follower {
     engine: Engine,
+    /// Its part in the presence of its process.
+    membership: Membership,
+    /// Whether it follows the source, and no other process does.
+    is_following: bool,
+    /// The process that follows the source while this one stands by.
+    rival: Option<Rival>,
     source: Source,
     reporter: Arc<dyn Reporter>,
     rollback: Rollback,
@@ -189,8 +202,6 @@ enum Round {
 }
 impl Follower {
     async fn follow(&mut self) {
-        self.start_fetch();
-        self.plan_poll();
         let mut superseded = 0;
         loop {
             self.renew_watch();
@@ -235,6 +246,9 @@ impl Follower {
     async fn sync(&mut self) -> Result<Option<Synced>, Error> {
         let started = Instant::now();
         let mut inventory = self.engine.inventory().await?;
+        if self.stands_by(&mut inventory).await? {
+            return Ok(None);
+        }
         if self.is_suspended(&mut inventory).await? || self.is_closed(&mut inventory).await? {
             return Ok(None);
         }

@@ -26,6 +26,8 @@ pub(super) struct Told {
     pub(super) suspended: bool,
     pub(super) closed: Option<String>,
     pub(super) obstacle: Option<String>,
+    /// Whom this one stands by for.
+    pub(super) rival: Option<String>,
     pub(super) failure: Option<String>,
     pub(super) fetch_failure: Option<String>,
     pub(super) revision: Option<String>,

@@ -40,7 +40,7 @@ impl Follower {
     }
 
     pub(super) fn start_fetch(&mut self) {
-        if self.source.is_remote() && self.fetch.is_none() {
+        if self.is_following && self.source.is_remote() && self.fetch.is_none() {
             let source = self.source.clone();
             self.fetch = Some(tokio::spawn(async move { source.refresh().await }));
         }

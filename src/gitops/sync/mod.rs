@@ -48,6 +48,8 @@ pub(super) struct Engine {
     replacing: HashMap<ObjectKey, (Cause, Vec<String>)>,
     fights: Fights,
     neighbours: Neighbours,
+    /// The lease of the process that follows the source, where one does.
+    pub claim: Option<String>,
     /// How other sources are looked at: as this one is.
     pub view: View,
 }
@@ -88,13 +90,16 @@ impl Engine {
             replacing: HashMap::new(),
             fights: Fights::default(),
             neighbours: config.neighbours.clone(),
+            claim: None,
             view: View::Committed,
         }
     }
 
     /// What is known of the source in the cluster.
     pub async fn inventory(&self) -> Result<Inventory, Error> {
-        Inventory::load(&self.client, &self.set).await
+        let mut inventory = Inventory::load(&self.client, &self.set).await?;
+        inventory.claim.clone_from(&self.claim);
+        Ok(inventory)
     }
 
     /// Reads the cluster and decides. `defer_prune` says why deletes wait, if they do.
