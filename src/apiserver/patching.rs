@@ -41,6 +41,9 @@ fn type_of(headers: &HeaderMap) -> Result<Type, ApiError> {
     }
 }
 
+/// How often an apply begins anew where others create and delete the object meanwhile.
+const APPLY_ROUNDS_MAX: usize = 16;
+
 /// Answers a PATCH.
 ///
 /// # Errors
@@ -208,28 +211,34 @@ async fn apply(
     };
     let applied = decode_applied(call, applied, repeated, warnings)?;
     let force = call.query.flag("force");
-    let live = registry::find(call.server, kind, namespace, name).await?;
-    if live.is_none() {
-        match create_applied(call, &applied, force, write).await {
-            // Somebody else created it meanwhile: merge into that.
-            Err(ApiError::AlreadyExists { .. }) => {}
-            other => return other.map(|object| (StatusCode::CREATED, object)),
-        }
-    }
     let subject = Subject {
         kind,
         namespace,
         name,
         part,
     };
-    let outcome = update(call.server, subject, Ownership::Recorded, write, |live| {
-        let merged = managed::apply(kind, Some(live), &applied, force, write.writer()).map_err(apply_error)?;
-        kind.decode(merged)
-            .map(|decoded| decoded.object)
-            .map_err(|error| patch_error(FieldErrorKind::Invalid, format!("Invalid value: {error}")))
-    })
-    .await?;
-    Ok((StatusCode::OK, outcome.object))
+    for _ in 0..APPLY_ROUNDS_MAX {
+        let live = registry::find(call.server, kind, namespace, name).await?;
+        if live.is_none() {
+            match create_applied(call, &applied, force, write).await {
+                // Somebody else created it meanwhile: merge into that.
+                Err(ApiError::AlreadyExists { .. }) => {}
+                other => return other.map(|object| (StatusCode::CREATED, object)),
+            }
+        }
+        let updated = update(call.server, subject, Ownership::Recorded, write, |live| {
+            let merged = managed::apply(kind, Some(live), &applied, force, write.writer()).map_err(apply_error)?;
+            kind.decode(merged)
+                .map(|decoded| decoded.object)
+                .map_err(|error| patch_error(FieldErrorKind::Invalid, format!("Invalid value: {error}")))
+        });
+        match updated.await {
+            // Somebody else deleted it meanwhile: create it.
+            Err(ApiError::NotFound { .. }) => {}
+            other => return other.map(|outcome| (StatusCode::OK, outcome.object)),
+        }
+    }
+    Err(ApiError::modified(kind, name))
 }
 
 /// Checks an applied configuration; it stays as it was written, so that only what is written is owned.

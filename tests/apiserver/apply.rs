@@ -69,8 +69,24 @@ fn an_apply_from_an_old_version_is_a_conflict(world: &World) {
     assert_eq!(world.patch(&path, "apply", &object).of(200)["data"]["x"], "2");
 }
 
+fn an_apply_creates_what_others_delete_meanwhile(world: &World) {
+    const ROUNDS: usize = 100;
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| {
+            let codes = (0..ROUNDS).map(|_| world.delete(&config_map_path("a")).code);
+            codes.filter(|code| *code == 200).count()
+        });
+        for round in 0..ROUNDS {
+            let answer = apply(world, "one", "", json!({"x": round.to_string()}));
+            assert!([200, 201].contains(&answer.code), "{answer:?}");
+        }
+        assert!(deleting.join().expect("deleted") > 0);
+    });
+}
+
 on_both_stores!(
     fields_are_owned_contested_forced_and_dropped,
     wrong_configurations_are_refused,
     an_apply_from_an_old_version_is_a_conflict,
+    an_apply_creates_what_others_delete_meanwhile,
 );
