@@ -8,19 +8,18 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::gitops;
-use crate::gitops::telling::{CommitStatus, Receiver};
-use crate::gitops::trust::Verify;
+use crate::gitops::telling::Receiver;
 use crate::object::Kind;
 use crate::object::source::{HeldBy, Notification, Source, validate};
 
 /// The most that is read: a file that lists sources is small.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The sources of that file, each as a configuration.
+/// The sources of that file, each as a configuration; `webhook_secret` is theirs.
 ///
 /// # Errors
 /// Where the file cannot be read, a document is no valid Source, or two have one name; says which document.
-pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
+pub fn read(path: &Path, data_dir: &Path, webhook_secret: Option<&Path>) -> Result<Vec<gitops::Config>> {
     let shown = path.display();
     let text = text("--config", path)?;
     let mut configs: Vec<gitops::Config> = Vec::new();
@@ -42,25 +41,23 @@ pub fn read(path: &Path, data_dir: &Path) -> Result<Vec<gitops::Config>> {
                 place()
             );
         }
-        let mut config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
-        let verify = spec.verify.as_ref();
-        let verify = verify.map(|verify| Verify::of_files("spec.verify", verify));
-        config.verify = verify.transpose().with_context(place)?;
-        let notifications = spec.notifications.unwrap_or_default();
-        config.receivers = Receiver::of_files("spec.notifications", &notifications).with_context(place)?;
-        let status = spec.commit_status.as_ref();
-        let status = status.map(|status| CommitStatus::of_file("spec.commitStatus", &name, status));
-        config.commit_status = status.transpose().with_context(place)?;
-        configs.push(config);
+        let config = gitops::manager::config(&name, &spec, data_dir.to_owned()).with_context(place)?;
+        let config = gitops::Config {
+            webhook_secret: webhook_secret.map(Path::to_owned),
+            ..config
+        };
+        let read = move |inputs: &mut gitops::Inputs| gitops::manager::held_in_files(&name, &spec, inputs);
+        configs.push(config.with_files(read).with_context(place)?);
     }
     Ok(configs)
 }
 
-/// Those who are told what happens to SOURCE: a list of what a Source has as `spec.notifications`.
+/// Those who are told what happens to SOURCE: a list of what a Source has as `spec.notifications`. Notes what it reads.
 ///
 /// # Errors
 /// Where the file cannot be read, or says something that cannot be; says which field.
-pub fn receivers(path: &Path) -> Result<Vec<Receiver>> {
+pub fn receivers(path: &Path, inputs: &mut gitops::Inputs) -> Result<Vec<Receiver>> {
+    inputs.file(path);
     let place = || format!("--notify {}", path.display());
     let text = text("--notify", path)?;
     let values: Option<Vec<Value>> = serde_yaml::from_str(&text).with_context(place)?;
@@ -73,6 +70,7 @@ pub fn receivers(path: &Path) -> Result<Vec<Receiver>> {
             bail!("{}: unknown field notifications[{index}].{field}", place());
         }
     }
+    Receiver::files(&specs).for_each(|file| inputs.file(file));
     Receiver::of_files("notifications", &specs).with_context(place)
 }
 
@@ -115,7 +113,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let path = scratch.path().join("sources.yaml");
         std::fs::write(&path, text).expect("written");
-        read(&path, scratch.path())
+        read(&path, scratch.path(), None)
     }
 
     fn document(name: &str, rest: &str) -> String {
@@ -193,12 +191,22 @@ mod tests {
             ("type: slack\n".to_owned(), "--notify"),
         ] {
             std::fs::write(&path, text).expect("written");
-            let error = format!("{:#}", receivers(&path).expect_err(part));
+            let error = format!(
+                "{:#}",
+                receivers(&path, &mut gitops::Inputs::default()).expect_err(part)
+            );
             assert!(error.contains(part) && !error.contains("sesame"), "{error}");
         }
         std::fs::write(&path, list("  minimumLevel: error\n")).expect("written");
-        assert_eq!(receivers(&path).expect("valid").len(), 1);
+        assert_eq!(
+            receivers(&path, &mut gitops::Inputs::default()).expect("valid").len(),
+            1
+        );
         std::fs::write(&path, "").expect("written");
-        assert!(receivers(&path).expect("nobody").is_empty());
+        assert!(
+            receivers(&path, &mut gitops::Inputs::default())
+                .expect("nobody")
+                .is_empty()
+        );
     }
 }

@@ -71,15 +71,30 @@ pub async fn apply(args: ApplyArgs) -> Result<ExitCode> {
     once(&args, &data, &configs, Some(&plan), signals()?).await
 }
 
-/// What must be signed, if the flags ask for it.
-fn verify(args: &RunArgs) -> Result<Option<Verify>> {
-    let (files, mode) = match (args.verify_commits.as_slice(), args.verify_tags.as_slice()) {
-        ([], []) => return Ok(None),
-        ([], files) => (files, Mode::Tag),
-        (files, _) => (files, Mode::Commit),
+/// Reads what the flags name, now and whenever one of these files changes.
+fn held(args: &RunArgs) -> impl Fn(&mut gitops::Inputs) -> Result<gitops::Held, gitops::Error> + Send + Sync + 'static {
+    let (credentials, notify) = (args.credentials.clone(), args.notify.clone());
+    let (keys, mode) = match args.verify_tags.as_slice() {
+        [] => (args.verify_commits.clone(), Mode::Commit),
+        files => (files.to_vec(), Mode::Tag),
     };
-    let keyring = Keyring::read(files)?;
-    Ok(Some(Verify { keyring, mode }))
+    move |inputs| {
+        let mut held = gitops::Held::default();
+        if let Some(directory) = &credentials {
+            gitops::Access::files(directory).for_each(|file| inputs.file(file));
+            held.access = gitops::Access::from_directory(directory)?;
+        }
+        if !keys.is_empty() {
+            keys.iter().for_each(|file| inputs.file(file));
+            let keyring = Keyring::read(&keys)?;
+            held.verify = Some(Verify { keyring, mode });
+        }
+        if let Some(path) = &notify {
+            let wrong = |error| gitops::Error::Config(format!("{error:#}"));
+            held.receivers = config_file::receivers(path, inputs).map_err(wrong)?;
+        }
+        Ok(held)
+    }
 }
 
 /// What to follow: SOURCE, or what the file says.
@@ -87,31 +102,21 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
     let (webhooks, telling) = (Webhooks::default(), Telling::default());
     let neighbours = gitops::Neighbours::default();
     if let Some(path) = &args.config {
-        let mut configs = config_file::read(path, data.path())?;
+        let mut configs = config_file::read(path, data.path(), args.webhook_secret.as_deref())?;
         for config in &mut configs {
-            config.webhook_secret.clone_from(&args.webhook_secret);
             config.webhooks = webhooks.clone();
             config.telling = telling.clone();
             config.neighbours = neighbours.clone();
         }
         return Ok(configs);
     }
-    Ok(vec![gitops::Config {
-        verify: verify(args)?,
+    let config = gitops::Config {
         webhook_secret: args.webhook_secret.clone(),
         webhooks,
         telling,
         neighbours,
-        receivers: match &args.notify {
-            Some(path) => config_file::receivers(path)?,
-            None => Vec::new(),
-        },
         reference: args.reference.clone(),
         semver: args.semver.clone(),
-        access: match &args.credentials {
-            Some(directory) => gitops::Access::from_directory(directory)?,
-            None => gitops::Access::default(),
-        },
         path: args.path.clone(),
         ignore: args.ignore.clone(),
         interval: args.interval,
@@ -122,7 +127,8 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         rollback: args.rollback,
         health_timeout: args.health_timeout,
         ..gitops::Config::new(&args.source, data.path().to_owned())
-    }])
+    };
+    Ok(vec![config.with_files(held(args))?])
 }
 
 /// Follows the sources, listens for their webhooks and serves their metrics; with a file of them also those that are

@@ -5,7 +5,7 @@ pub(super) mod known_hosts;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -98,6 +98,11 @@ impl Access {
             };
         }
         Self::parse(&data).map_err(|reason| failed(directory, &reason))
+    }
+
+    /// The files of a directory that [`Access::from_directory`] reads, where they are there.
+    pub fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
+        KEYS.into_iter().map(|key| directory.join(key))
     }
 
     /// Reads the data of a Secret, which has the same keys as [`Access::from_directory`] has files.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use super::access::Access;
 use super::applyset::ApplySet;
 use super::budget::Budget;
+use super::inputs::Inputs;
 use super::lease::Presence;
 use super::neighbours::Neighbours;
 use super::source::Source;
@@ -67,6 +68,8 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Where its commits are shown to be applied.
     pub commit_status: Option<CommitStatus>,
+    /// The files and Secrets that this was read from, which are read again when they change.
+    pub inputs: Inputs,
     /// Who else is told what becomes of it.
     pub telling: Telling,
     /// Sources that are followed beside it: what moves to one of them is not deleted.
@@ -104,6 +107,7 @@ impl Config {
             about: None,
             receivers: Vec::new(),
             commit_status: None,
+            inputs: Inputs::default(),
             telling: Telling::default(),
             neighbours: Neighbours::default(),
             presence: Presence::new(data_dir.display().to_string()),

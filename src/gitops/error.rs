@@ -43,6 +43,9 @@ pub enum Error {
     /// It is not as it was when a plan was made.
     #[error("the plan is not carried out: {0}")]
     Moved(String),
+    /// What its configuration was read from is not as it was.
+    #[error("{0} changed")]
+    Outdated(String),
     /// It was told to stop before it was done.
     #[error("stopped before the sync was complete")]
     Stopped,

@@ -35,7 +35,7 @@ use crate::object::source::{Source, SourceStatus};
 
 mod spec;
 
-pub use spec::config;
+pub use spec::{config, held_in_files};
 
 /// Between attempts to write a status that was refused, and between looks at a source that is not there.
 const RETRY: Duration = Duration::from_secs(5);
@@ -184,30 +184,31 @@ impl Task {
     async fn run(self) {
         let name = self.source.name_any();
         let reporter = (self.manager.reporter)(&name);
-        let Some(config) = self
-            .stop
-            .run_until_cancelled(self.valid(reporter.as_ref()))
-            .await
-            .flatten()
-        else {
-            return;
-        };
-        let set = ApplySet::of(&config.identity().unwrap_or_default());
-        let reporter = Waking {
+        let waking: Arc<dyn Reporter> = Arc::new(Waking {
             news: Arc::clone(&self.news),
-            inner: reporter,
-        };
-        let follow = super::run(
-            self.manager.client.clone(),
-            config,
-            Arc::new(reporter),
-            self.stop.clone(),
-        );
-        tokio::select! {
-            ended = follow => if let Err(error) = ended {
-                tracing::error!(source = name, %error, "a source is not followed any more");
-            },
-            () = self.keep_told(&set) => {}
+            inner: Arc::clone(&reporter),
+        });
+        loop {
+            let valid = self.valid(reporter.as_ref());
+            let Some(config) = self.stop.run_until_cancelled(valid).await.flatten() else {
+                return;
+            };
+            let set = ApplySet::of(&config.identity().unwrap_or_default());
+            let (client, waking) = (self.manager.client.clone(), Arc::clone(&waking));
+            let ended = tokio::select! {
+                ended = super::run::run(client, config, waking, self.stop.clone()) => ended,
+                () = self.keep_told(&set) => return,
+            };
+            match ended {
+                Ok(None) => return,
+                Ok(Some(changed)) => reporter.report(Report::Notice {
+                    text: format!("{changed} changed and is read again"),
+                }),
+                Err(error) => {
+                    tracing::error!(source = name, %error, "a source is not followed any more");
+                    return;
+                }
+            }
         }
     }
 
@@ -227,7 +228,8 @@ impl Task {
                 });
                 self.tell(&(self.condition(reason, &text), None)).await;
             }
-            if reason != "Failed" {
+            // What a Secret says may change by itself.
+            if reason != "Failed" && !spec::names_others(&self.source.spec) {
                 return None;
             }
             told = Some(text);

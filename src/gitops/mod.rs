@@ -27,6 +27,7 @@ mod fail_point;
 mod fieldset;
 mod fight;
 mod health;
+mod inputs;
 mod inventory;
 mod kinds;
 mod lease;
@@ -42,6 +43,7 @@ mod plan;
 mod predict;
 mod quiet;
 pub mod record;
+mod renew;
 pub mod report;
 mod requests;
 mod rollback;
@@ -67,6 +69,7 @@ pub use agreed::Agreed;
 pub use budget::Budget;
 pub use config::Config;
 pub use error::Error;
+pub use inputs::{Held, Inputs};
 pub use lease::{FollowedBy, Presence};
 pub use neighbours::{Membership, Neighbours, introduce};
 pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem, Report, Reporter};
@@ -104,7 +107,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     check(&config)?;
-    run::run(client, config, reporter, shutdown).await
+    renew::run(client, config, reporter, shutdown).await
 }
 
 /// Syncs once and waits until what was applied is healthy, at most `timeout`.

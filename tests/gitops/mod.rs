@@ -26,6 +26,7 @@ mod references;
 mod remotes;
 mod remotes_https;
 mod remotes_ssh;
+mod renewed;
 mod rollback;
 mod signatures;
 mod sources;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::harness::{World, config_map, eventually};
+use super::harness::{World, config_map};
 use super::receiver::Receiving;
 use super::sources;
 use crate::support::git::Repository;
@@ -381,10 +381,13 @@ async fn a_source_object_names_its_receivers_or_hears_what_is_wrong() {
         assert!(message.contains(part), "{message}");
     };
     wait("Failed", "Secret default/hook cannot be read").await;
-    let url = receiving.url("/sesame");
     world
-        .create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hook"}, "stringData": {"url": url}}))
+        .create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hook"}, "stringData": {"url": "nowhere/sesame"}}))
         .await;
+    wait("InvalidSpec", "spec.notifications[0].url").await;
+    assert!(receiving.came().is_empty());
+    let url = receiving.url("/sesame");
+    world.merge("Secret", "hook", json!({"stringData": {"url": url}})).await;
     sources::told(&world, "apps", "Synced").await;
     let first = receiving.count(1).await.remove(0);
     assert_eq!(

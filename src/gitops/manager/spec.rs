@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret, SecretReference};
-use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::{Client, ResourceExt as _};
 
 use super::Task;
 use crate::client::Told;
 use crate::gitops::access::Access;
 use crate::gitops::config::Config;
 use crate::gitops::error::Error;
+use crate::gitops::inputs::{Held, Inputs};
 use crate::gitops::telling::{CommitStatus, Receiver};
 use crate::gitops::trust::Verify;
 use crate::gitops::webhook;
@@ -39,8 +40,41 @@ impl Task {
             ..ObjectReference::default()
         });
         config.webhook_secret.clone_from(&self.manager.webhook_secret);
+        let mut reading = Reading {
+            client: &self.manager.client,
+            inputs: Inputs::default(),
+        };
+        if let Some(file) = &config.webhook_secret {
+            reading.inputs.file(file);
+        }
+        reading.held(&mut config, &name, spec).await?;
+        config.inputs = reading.inputs;
+        crate::gitops::check(&config).map(|()| config)
+    }
+}
+
+/// Whether the spec names what may change without it.
+pub(super) fn names_others(spec: &SourceSpec) -> bool {
+    spec.secret_ref.is_some()
+        || spec.credentials.is_some()
+        || spec.verify.is_some()
+        || spec.notifications.is_some()
+        || spec.commit_status.is_some()
+}
+
+/// Reads what a spec names, and notes it.
+struct Reading<'a> {
+    client: &'a Client,
+    inputs: Inputs,
+}
+
+impl Reading<'_> {
+    /// Takes over what Secrets and the directory of credentials say.
+    async fn held(&mut self, config: &mut Config, name: &str, spec: &SourceSpec) -> Result<(), Error> {
         if let Some(reference) = &spec.secret_ref {
             config.access = Access::from_data(&self.secret(reference).await?)?;
+        } else {
+            config.access = access_in_files(spec, &mut self.inputs)?;
         }
         if let Some(verify) = &spec.verify {
             let place = "spec.verify";
@@ -48,13 +82,6 @@ impl Task {
             let data = self.named(place, verify.secret_ref.as_ref(), in_files).await?;
             config.verify = Some(Verify::of_data(place, verify, data)?);
         }
-        self.telling(&mut config).await?;
-        crate::gitops::check(&config).map(|()| config)
-    }
-
-    /// Who is told of the source, with the Secrets that lead to them.
-    async fn telling(&self, config: &mut Config) -> Result<(), Error> {
-        let (name, spec) = (self.source.name_any(), &self.source.spec);
         for (index, notification) in spec.notifications.iter().flatten().enumerate() {
             let place = format!("spec.notifications[{index}]");
             let url_file = notification.url_file.as_ref().map(|_| "urlFile");
@@ -70,7 +97,7 @@ impl Task {
             let in_files = status.token_file.as_ref().map(|_| "tokenFile");
             let data = self.named(place, status.secret_ref.as_ref(), in_files).await?;
             let token = key(&data, place, "token")?;
-            config.commit_status = Some(CommitStatus::new(place, &name, status, &token)?);
+            config.commit_status = Some(CommitStatus::new(place, name, status, &token)?);
         }
         Ok(())
     }
@@ -78,7 +105,7 @@ impl Task {
     /// The Secret that a part of the spec names; files, which the field `in_files` names, are for those who have the
     /// machine.
     async fn named(
-        &self,
+        &mut self,
         place: &str,
         reference: Option<&SecretReference>,
         in_files: Option<&str>,
@@ -97,17 +124,53 @@ impl Task {
         }
     }
 
-    async fn secret(&self, reference: &SecretReference) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    async fn secret(&mut self, reference: &SecretReference) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let name = reference.name.as_deref().unwrap_or_default();
         let namespace = reference.namespace.as_deref().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.manager.client.clone(), namespace);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets.get(name).await.map_err(|error| {
             let reason = Told(&error);
             Error::Source(format!("Secret {namespace}/{name} cannot be read: {reason}"))
         })?;
+        let version = secret.metadata.resource_version.unwrap_or_default();
+        self.inputs.secret(namespace, name, version);
         let data = secret.data.unwrap_or_default();
         Ok(data.into_iter().map(|(key, value)| (key, value.0)).collect())
     }
+}
+
+/// What the directory of credentials holds, if the spec names one.
+fn access_in_files(spec: &SourceSpec, inputs: &mut Inputs) -> Result<Access, Error> {
+    let Some(directory) = spec.credentials.as_deref().map(Path::new) else {
+        return Ok(Access::default());
+    };
+    Access::files(directory).for_each(|file| inputs.file(file));
+    Access::from_directory(directory)
+}
+
+/// What the files say that the spec of a source names which lies in a file itself; notes them.
+///
+/// # Errors
+/// Where one cannot be read or used, by its field.
+pub fn held_in_files(name: &str, spec: &SourceSpec, inputs: &mut Inputs) -> Result<Held, Error> {
+    let access = access_in_files(spec, inputs)?;
+    let verify = spec.verify.as_ref();
+    let notifications = spec.notifications.as_deref().unwrap_or_default();
+    let status = spec.commit_status.as_ref();
+    let keys = verify.into_iter().flat_map(|verify| verify.files.iter().flatten());
+    let tokens = status.and_then(|status| status.token_file.as_ref());
+    let others = Receiver::files(notifications).chain(tokens);
+    keys.chain(others).for_each(|file| inputs.file(file));
+    Ok(Held {
+        access,
+        verify: verify
+            .map(|verify| Verify::of_files("spec.verify", verify))
+            .transpose()?,
+        receivers: Receiver::of_files("spec.notifications", notifications)?,
+        commit_status: status
+            .map(|status| CommitStatus::of_file("spec.commitStatus", name, status))
+            .transpose()?,
+    })
 }
 
 /// What a Secret holds; it may come.
@@ -116,7 +179,7 @@ fn key(data: &BTreeMap<String, Vec<u8>>, place: &str, key: &str) -> Result<webho
     value.ok_or_else(|| Error::Source(format!("{place}.secretRef: that Secret has no {key:?}")))
 }
 
-/// What a spec says, as a configuration.
+/// What a spec says, as a configuration, without what it names: files and Secrets.
 ///
 /// # Errors
 /// Where it says something that cannot be.
@@ -125,9 +188,6 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     config.name = Some(name.to_owned());
     config.reference.clone_from(&spec.reference);
     config.semver.clone_from(&spec.semver);
-    if let Some(directory) = &spec.credentials {
-        config.access = Access::from_directory(Path::new(directory))?;
-    }
     config.path = spec.path.as_ref().map(PathBuf::from);
     config.ignore = spec.ignore.clone().unwrap_or_default();
     config.schedules = spec.schedules.clone().unwrap_or_default();

@@ -17,6 +17,7 @@ use super::apply::{Applied, Patience};
 use super::config::Config;
 use super::drift::Drift;
 use super::error::Error;
+use super::inputs::Inputs;
 use super::lease::{Membership, Rival};
 use super::observed::{Observed, Round as Ended};
 use super::order::Order;
@@ -56,13 +57,14 @@ const MAX_SUPERSEDED: usize = 3;
 /// The reason that [`SETTLE`] gives; not worth a line to a person.
 const SETTLING: &str = "the directory changed a moment ago";
 
-/// Follows the source until told to stop.
+/// Follows the source until told to stop, or until something changes that its configuration was read from: then returns
+/// what.
 pub(super) async fn run(
     client: Client,
     config: Config,
     reporter: Arc<dyn Reporter>,
     shutdown: CancellationToken,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let schedules = Schedules::parse(&config.schedules)?;
     let source = Source::open(&config)?;
     let mut engine = Engine::new(client.clone(), &source, &config);
@@ -88,6 +90,7 @@ pub(super) async fn run(
         order,
         interval: config.interval,
         suspended: config.suspended,
+        inputs: config.inputs.clone(),
         drift,
         watch: None,
         fetch: None,
@@ -108,12 +111,13 @@ pub(super) async fn run(
         next_poll: Instant::now(),
         looked: Local::now(),
     };
-    if shutdown.run_until_cancelled(follower.follow().boxed()).await.is_none() {
+    let changed = shutdown.run_until_cancelled(follower.follow().boxed()).await;
+    if changed.is_none() {
         tracing::debug!("the reconciler was told to stop");
     }
     config.webhooks.remove(webhook_name(&config));
     tokio::join!(others.end(), follower.end());
-    Ok(())
+    Ok(changed)
 }
 
 /// What webhooks wake, where they are listened to.
@@ -154,6 +158,8 @@ struct Follower {
     interval: Duration,
     /// Whether its configuration suspends it.
     suspended: bool,
+    /// What its configuration was read from.
+    inputs: Inputs,
     drift: Drift,
     watch: Option<Watch>,
     /// A fetch under way.
@@ -201,7 +207,8 @@ enum Round {
     Superseded,
 }
 impl Follower {
-    async fn follow(&mut self) {
+    /// Goes on until something changes that the configuration was read from; returns what.
+    async fn follow(&mut self) -> String {
         let mut superseded = 0;
         loop {
             self.renew_watch();
@@ -212,10 +219,13 @@ impl Follower {
                     continue;
                 }
                 Ok(Round::Done) => {}
+                Err(Error::Outdated(what)) => return what,
                 Err(error) => self.failed(&error).await,
             }
             superseded = 0;
-            self.wait().await;
+            if let Some(what) = self.wait().await {
+                return what;
+            }
         }
     }
 
@@ -374,6 +384,10 @@ impl Follower {
         }
         if !self.source.is_fetched() {
             return Ok(None);
+        }
+        // Before a remote is read it is asked, and before that this.
+        if !self.source.is_remote() {
+            self.inputs.unchanged(&self.engine.client).await?;
         }
         let snapshot = self.source.read(View::Committed).await?;
         let before = self.last.as_ref().map(|last| last.revision.id());

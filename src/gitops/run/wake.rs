@@ -41,8 +41,11 @@ impl Follower {
 
     pub(super) fn start_fetch(&mut self) {
         if self.is_following && self.source.is_remote() && self.fetch.is_none() {
-            let source = self.source.clone();
-            self.fetch = Some(tokio::spawn(async move { source.refresh().await }));
+            let (source, inputs, client) = (self.source.clone(), self.inputs.clone(), self.engine.client.clone());
+            self.fetch = Some(tokio::spawn(async move {
+                inputs.unchanged(&client).await?;
+                source.refresh().await
+            }));
         }
     }
 
@@ -63,8 +66,9 @@ impl Follower {
         self.schedules.is_empty() || self.schedules.is_due(&since, &now)
     }
 
-    /// Waits for anything that calls for a round.
-    pub(super) async fn wait(&mut self) {
+    /// Waits for anything that calls for a round; returns what changed where something did that the configuration was
+    /// read from.
+    pub(super) async fn wait(&mut self) -> Option<String> {
         loop {
             let wake = tokio::select! {
                 () = changed(self.watch.as_ref()) => Wake::Files,
@@ -79,11 +83,11 @@ impl Follower {
             match wake {
                 Wake::Files => {
                     self.read_again = true;
-                    return;
+                    return None;
                 }
                 Wake::Drift => {
                     self.read_again |= follows_files;
-                    return;
+                    return None;
                 }
                 Wake::News if self.source.is_remote() => {
                     self.fetch_again = self.fetch.is_some();
@@ -91,12 +95,12 @@ impl Follower {
                 }
                 Wake::News => {
                     self.read_again = true;
-                    return;
+                    return None;
                 }
                 Wake::Retry => {
                     self.retry = None;
                     self.read_again |= follows_files;
-                    return;
+                    return None;
                 }
                 Wake::RetryFetch => {
                     self.fetch_retry = None;
@@ -109,7 +113,7 @@ impl Follower {
                         self.start_fetch();
                     } else if due {
                         self.read_again = true;
-                        return;
+                        return None;
                     }
                 }
                 Wake::Fetched(Ok(())) => {
@@ -121,12 +125,13 @@ impl Follower {
                         self.start_fetch();
                     }
                     self.read_again = true;
-                    return;
+                    return None;
                 }
+                Wake::Fetched(Err(Error::Outdated(what))) => return Some(what),
                 Wake::Fetched(Err(error)) => {
                     self.fetch_failed(&error).await;
                     if std::mem::take(&mut self.pin_waits) {
-                        return;
+                        return None;
                     }
                 }
             }

@@ -92,6 +92,13 @@ impl Receiver {
         })
     }
 
+    /// The files that these name.
+    pub fn files(specs: &[Notification]) -> impl Iterator<Item = &String> {
+        specs
+            .iter()
+            .flat_map(|spec| spec.url_file.iter().chain(&spec.token_file))
+    }
+
     /// Those of a file, whose addresses lie in files as well.
     ///
     /// # Errors
