@@ -42,6 +42,8 @@ pub struct Access {
     /// Trusted over HTTPS, besides the authorities of the machine.
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) proxy: Option<String>,
+    /// The Secret or directory that holds it, whatever it says today.
+    origin: Option<String>,
 }
 
 impl std::fmt::Debug for Access {
@@ -55,6 +57,7 @@ impl std::fmt::Debug for Access {
             known_hosts,
             authorities,
             proxy,
+            origin: _,
         } = self;
         let has = [
             username.is_some(),
@@ -97,7 +100,23 @@ impl Access {
                 Err(error) => return Err(failed(&path, &error.to_string())),
             };
         }
-        Self::parse(&data).map_err(|reason| failed(directory, &reason))
+        let access = Self::parse(&data).map_err(|reason| failed(directory, &reason))?;
+        let origin = fs::canonicalize(directory).map_err(|error| failed(directory, &error.to_string()))?;
+        Ok(Self {
+            origin: Some(format!("directory {}", origin.display())),
+            ..access
+        })
+    }
+
+    /// Reads the data of that Secret, as [`Access::from_data`].
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn from_secret(namespace: &str, name: &str, data: &BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
+        Ok(Self {
+            origin: Some(format!("Secret {namespace}/{name}")),
+            ..Self::from_data(data)?
+        })
     }
 
     /// The files of a directory that [`Access::from_directory`] reads, where they are there.
@@ -133,6 +152,7 @@ impl Access {
                 .transpose()?,
             authorities: data.get("ca.crt").map_or(Ok(Vec::new()), |pem| authorities(pem))?,
             proxy: line(data, "proxy")?,
+            origin: None,
         };
         if access.bearer_token.is_some() && access.password.is_some() {
             return Err("has both password and bearerToken; give one of them".into());
@@ -154,6 +174,15 @@ impl Access {
             return Err("proxy is no URL that begins with http:// or https://".into());
         }
         Ok(access)
+    }
+
+    /// What tells whoever logs in with this from others; None where it lets nobody in. Holds secrets.
+    pub(super) fn login(&self) -> Option<String> {
+        let secrets = [&self.username, &self.password, &self.bearer_token, &self.identity];
+        if secrets.iter().all(|secret| secret.is_none()) {
+            return None;
+        }
+        Some(self.origin.clone().unwrap_or_else(|| format!("{secrets:?}")))
     }
 
     /// What must never be printed.

@@ -1,6 +1,6 @@
 //! Remotes over HTTPS: a real web server, logins and certificates that are good and bad, a proxy, a cut.
 
-use reconcile::gitops::Access;
+use reconcile::gitops::{Access, Config};
 
 use super::harness::{World, config_map};
 use super::remotes::{Upstream, access, cut_and_mended, dry_run, refused};
@@ -106,6 +106,42 @@ async fn https_with_a_login() {
         "{error}"
     );
     assert_eq!(world.names("ConfigMap").await, ["a", "b"], "what was applied stays");
+}
+
+#[tokio::test]
+async fn what_one_login_may_read_no_other_sees() {
+    let world = World::new().await;
+    let _upstream = Upstream::new(&world.path(""));
+    let authority = Authority::new("the test's authority");
+    let web = Web::start(&world.path("repositories"), &authority.certificate("localhost", GOOD));
+    let ca = ("ca.crt", authority.pem.as_str());
+    let mut config = world.config();
+    config.source = web.url("git", "apps.git");
+    config.access = access(&[ca, ("username", USER), ("password", PASSWORD)]);
+    world.sync_with(&config).await;
+    let clones = || std::fs::read_dir(world.path("data/sources")).expect("clones").count();
+    assert_eq!(clones(), 1);
+    // Another cluster, so that there is nothing yet; what was fetched for the first is at hand.
+    let other = World::new().await;
+    for (name, access) in [
+        (
+            "a wrong password",
+            access(&[ca, ("username", USER), ("password", "wr0ng")]),
+        ),
+        ("none", access(&[ca])),
+    ] {
+        let following = other.follow_with(Config {
+            access,
+            ..config.clone()
+        });
+        following.said("connecting to").await;
+        assert!(other.names("ConfigMap").await.is_empty(), "{name}");
+        following.stop().await;
+    }
+    assert_eq!(clones(), 3);
+    other.sync_with(&config).await;
+    assert_eq!(other.names("ConfigMap").await, ["a"]);
+    assert_eq!(clones(), 3, "who logs in alike shares a clone");
 }
 
 #[tokio::test]

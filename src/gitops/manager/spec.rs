@@ -72,7 +72,10 @@ impl Reading<'_> {
     /// Takes over what Secrets and the directory of credentials say.
     async fn held(&mut self, config: &mut Config, name: &str, spec: &SourceSpec) -> Result<(), Error> {
         if let Some(reference) = &spec.secret_ref {
-            config.access = Access::from_data(&self.secret(reference).await?)?;
+            let data = self.secret(reference).await?;
+            let name = reference.name.as_deref().unwrap_or_default();
+            let namespace = reference.namespace.as_deref().unwrap_or_default();
+            config.access = Access::from_secret(namespace, name, &data)?;
         } else {
             config.access = access_in_files(spec, &mut self.inputs)?;
         }

@@ -5,6 +5,7 @@ mod earlier;
 mod git;
 mod ignored;
 mod limits;
+mod place;
 mod reference;
 mod turns;
 mod watch;
@@ -160,7 +161,7 @@ impl Source {
         if !path.exists()
             && let Some(url) = git::Url::parse(&config.source)
         {
-            let clone = config.data_dir.join("sources").join(url.directory_name());
+            let clone = place::of(&config.data_dir, &url, &config.access)?;
             if config.access.proxy.is_some() && !url.is_http() {
                 return Err(Error::Config(format!(
                     "the proxy of the credentials serves https and http only, not {}",
