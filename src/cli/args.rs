@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::gitops::{Budget, Window};
+use crate::gitops::{Budget, OnDrift, Window};
 use crate::object::source::duration;
 
 /// GitOps for pods in one binary: commit a manifest, it runs; delete it, it goes.
@@ -88,7 +88,7 @@ pub struct RunArgs {
     pub source: String,
 
     /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
-    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "rollback", "health_timeout", "verify_commits", "verify_tags", "notify"])]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "drift", "rollback", "health_timeout", "verify_commits", "verify_tags", "notify"])]
     pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
@@ -186,6 +186,15 @@ pub struct RunArgs {
     /// Never delete
     #[arg(long, env = "RECONCILE_NO_PRUNE")]
     pub no_prune: bool,
+
+    /// What is done about a change by another hand: repair undoes it, report only tells it
+    #[arg(
+        long,
+        value_name = "repair|report",
+        default_value = "repair",
+        env = "RECONCILE_DRIFT"
+    )]
+    pub drift: OnDrift,
 
     /// How much may be deleted in one sync before `reconcile approve` is needed: a share of what is owned (where that is more than five objects), a number of objects, or none for no limit
     #[arg(long, value_name = "BUDGET", default_value_t, env = "RECONCILE_PRUNE_BUDGET")]

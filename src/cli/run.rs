@@ -123,6 +123,7 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         schedules: args.schedule.clone(),
         windows: args.sync_window.clone(),
         prune: !args.no_prune,
+        on_drift: args.drift,
         budget: args.prune_budget,
         rollback: args.rollback,
         health_timeout: args.health_timeout,

@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::inputs::Inputs;
 use super::lease::Presence;
 use super::neighbours::Neighbours;
+use super::on_drift::OnDrift;
 use super::source::Source;
 use super::telling::{CommitStatus, Receiver, Telling};
 use super::trust::Verify;
@@ -47,6 +48,8 @@ pub struct Config {
     pub windows: Vec<Window>,
     /// Whether objects that left the source are deleted.
     pub prune: bool,
+    /// What is done about changes by other hands, where an object does not say otherwise.
+    pub on_drift: OnDrift,
     /// How many of its objects may be deleted in one sync without a person's approval.
     pub budget: Budget,
     /// Whether a revision that does not become healthy is gone back from, to the last one that was.
@@ -97,6 +100,7 @@ impl Config {
             depends_on: Vec::new(),
             windows: Vec::new(),
             prune: true,
+            on_drift: OnDrift::default(),
             budget: Budget::default(),
             rollback: false,
             health_timeout: Duration::from_secs(300),

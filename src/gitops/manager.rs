@@ -27,6 +27,7 @@ use super::inventory::Inventory;
 use super::lease::Presence;
 use super::neighbours::Neighbours;
 use super::observed::Observed;
+use super::record::Record;
 use super::report::{Report, Reporter};
 use super::telling::Telling;
 use super::webhook::Webhooks;
@@ -45,6 +46,9 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The condition that says whether all is well.
 const READY: &str = "Ready";
+
+/// The condition that says whether other hands changed something that is left so.
+const DRIFTED: &str = "Drifted";
 
 /// What the manager needs to know.
 #[derive(Clone)]
@@ -272,6 +276,13 @@ impl Task {
                 status: "Unknown".into(),
                 ..self.condition("Progressing", "the first sync is not over yet")
             },
+            _ if record.drift_count > 0 => Condition {
+                status: "True".into(),
+                ..self.condition(
+                    "Drifted",
+                    "everything is applied, and other hands changed some of it since",
+                )
+            },
             _ => Condition {
                 status: "True".into(),
                 ..self.condition("Synced", "everything is as the source says")
@@ -323,19 +334,24 @@ impl Task {
 }
 
 /// The status after this; a condition that stays keeps the time of its last change.
-fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&Inventory>) -> SourceStatus {
-    let known = before
-        .conditions
-        .iter()
-        .flatten()
-        .find(|known| known.type_ == condition.type_);
-    if let Some(known) = known.filter(|known| known.status == condition.status) {
-        condition.last_transition_time = known.last_transition_time.clone();
-    }
+fn status(before: &SourceStatus, condition: Condition, inventory: Option<&Inventory>) -> SourceStatus {
     let record = inventory.map(|inventory| &inventory.record);
+    let known = |name: &str| before.conditions.iter().flatten().find(|known| known.type_ == name);
+    let drifted = match record {
+        Some(record) => (record.drift_count > 0 || known(DRIFTED).is_some()).then(|| drifted(record, &condition)),
+        None => known(DRIFTED).cloned(),
+    };
+    let observed_generation = condition.observed_generation;
+    let since = |mut condition: Condition| {
+        if let Some(known) = known(&condition.type_).filter(|known| known.status == condition.status) {
+            condition.last_transition_time = known.last_transition_time.clone();
+        }
+        condition
+    };
+    let conditions = [condition].into_iter().chain(drifted).map(since).collect();
     SourceStatus {
-        observed_generation: condition.observed_generation,
-        conditions: Some(vec![condition]),
+        observed_generation,
+        conditions: Some(conditions),
         revision: match record {
             Some(record) => record.revision.as_ref().map(|revision| revision.id().to_owned()),
             None => before.revision.clone(),
@@ -345,6 +361,29 @@ fn status(before: &SourceStatus, mut condition: Condition, inventory: Option<&In
             Some(inventory) => i64::try_from(inventory.members.len()).ok(),
             None => before.objects,
         },
+    }
+}
+
+/// Whether something drifted and is left so. Only where something ever did: otherwise it is of no interest.
+fn drifted(record: &Record, ready: &Condition) -> Condition {
+    let first = record.drifted.first();
+    let (status, reason, message) = match first {
+        Some(first) => {
+            let message = format!("{} in all: {first}", record.drift_count);
+            ("True", "ChangedByOthers", message)
+        }
+        None => (
+            "False",
+            "AsApplied",
+            "nothing is otherwise than it was applied".to_owned(),
+        ),
+    };
+    Condition {
+        type_: DRIFTED.into(),
+        status: status.into(),
+        reason: reason.into(),
+        message,
+        ..ready.clone()
     }
 }
 
@@ -361,6 +400,11 @@ impl Reporter for Waking {
     }
 
     fn observe(&self, observed: &Observed<'_>) {
+        if let Observed::Synced(round) = observed
+            && round.before.drifted != round.now.drifted
+        {
+            self.news.notify_one();
+        }
         self.inner.observe(observed);
         // Not all that is recorded is news to a person.
         let is_recorded = match observed {

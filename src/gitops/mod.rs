@@ -36,6 +36,7 @@ pub mod manager;
 mod manifests;
 mod neighbours;
 pub mod observed;
+mod on_drift;
 mod once;
 mod order;
 mod pattern;
@@ -72,6 +73,7 @@ pub use error::Error;
 pub use inputs::{Held, Inputs};
 pub use lease::{FollowedBy, Presence};
 pub use neighbours::{Membership, Neighbours, introduce};
+pub use on_drift::{Drifted, OnDrift};
 pub use report::{Action, Counts, ObjectKey, Outcome, Place, PlanReport, Problem, Report, Reporter};
 pub use window::Window;
 

@@ -15,11 +15,12 @@ use super::diff::diff;
 use super::error::Error;
 use super::health::{self, Health};
 use super::lease::{self, FollowedBy};
+use super::on_drift;
 use super::plan::Step;
 use super::report::{Action, ObjectKey, Outcome, PlanEntry, PlanReport, Problem, Report, Reporter};
 use super::rollback::{Rollback, Tools};
 use super::source::{Source, View};
-use super::sync::{Engine, Prepared};
+use super::sync::{Engine, Prepared, Wish};
 use super::window;
 
 /// Between looks at the health of what was applied.
@@ -35,7 +36,7 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
     engine.view = View::OnDisk;
     let inventory = engine.inventory().await?;
     let snapshot = Rollback::preview(&source, &inventory, head).await?;
-    let prepared = engine.prepare(snapshot, inventory, None).await?;
+    let prepared = engine.prepare(snapshot, inventory, Wish::default()).await?;
     let entries = prepared
         .plan
         .steps
@@ -56,7 +57,7 @@ pub(super) async fn dry_run(client: Client, config: &Config) -> Result<PlanRepor
 fn entry(step: &Step) -> PlanEntry {
     let lines = match step.action {
         Action::Delete | Action::Blocked => diff(step.live.as_deref(), None, None),
-        Action::Create | Action::Update | Action::Replace => {
+        Action::Create | Action::Update | Action::Replace | Action::Drifted => {
             diff(step.live.as_deref(), step.predicted.as_ref(), step.manifest.as_ref())
         }
         Action::Keep | Action::Unchanged => Vec::new(),
@@ -114,7 +115,7 @@ pub(super) async fn sync(
             reporter,
         };
         let snapshot = Rollback::by_hand().choose(tools, &mut inventory, head).await?;
-        let mut prepared = engine.prepare(snapshot, inventory, None).await?;
+        let mut prepared = engine.prepare(snapshot, inventory, Wish::default()).await?;
         if let Some(agreed) = agreed {
             agreed.check(&source.describe(), &prepared)?;
         }
@@ -173,6 +174,9 @@ fn tell(prepared: &Prepared, reporter: &dyn Reporter) {
             reason: step.reasons.join("; "),
         });
     }
+    for drifted in on_drift::drifted(&prepared.plan.steps) {
+        reporter.report(Report::Drifted(drifted));
+    }
 }
 
 /// Waits until every intended object is healthy or cannot become so; what is not healthy in the end is a problem.
@@ -188,7 +192,7 @@ async fn wait(
         let live = engine.members(&prepared.kinds).await?;
         let mut waiting = Vec::new();
         let mut hopeless = Vec::new();
-        for key in prepared.manifests.objects.keys().filter(|key| !failed.contains(key)) {
+        for key in prepared.awaited().filter(|key| !failed.contains(key)) {
             match live.get(key).map(health::of) {
                 Some(Health::Healthy) => {}
                 Some(Health::Progressing(lacks)) => waiting.push((key.clone(), lacks)),

@@ -13,12 +13,16 @@ use super::health::is_going;
 use super::kinds::Resource;
 use super::manifests::{Intended, Manifests};
 use super::neighbours::Others;
+use super::on_drift;
 use super::predict::Prediction;
 use super::report::{Action, Cause, Counts, ObjectKey, Place, Problem};
 use super::wave;
 
 /// The annotation that protects an object from being deleted because it left the source.
 pub const PRUNE: &str = "reconcile.dev/prune";
+
+/// Why an object stays as another hand made it.
+const LEFT: &str = "another hand changed it and it is left so, until its manifest changes or `reconcile sync`";
 
 /// What is done first and what later: an object's stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +79,8 @@ pub struct World<'a> {
     pub settled: &'a dyn Fn(&Intended) -> bool,
     /// For how long an object is left as others have it, because they change it as often as it is repaired.
     pub paused: &'a dyn Fn(&ObjectKey) -> Option<Duration>,
+    /// Objects whose manifest was applied as it is and whose drift is only told.
+    pub left: &'a dyn Fn(&ObjectKey) -> bool,
     /// Where members came from.
     pub members: &'a Members,
     /// What the other sources of this process say.
@@ -134,6 +140,11 @@ impl Step {
     pub fn stage(&self) -> Stage {
         Stage::of(&self.key.group, &self.key.kind)
     }
+
+    /// Whether another hand deleted the object, or told it to go, and it is left so.
+    pub fn is_left_gone(&self) -> bool {
+        self.action == Action::Drifted && self.live.as_deref().is_none_or(is_going)
+    }
 }
 
 impl Plan {
@@ -146,9 +157,10 @@ impl Plan {
         counts
     }
 
-    /// Whether everything is as intended.
+    /// Whether everything is as intended, or left as it is until something changes.
     pub fn is_done(&self) -> bool {
-        self.steps.iter().all(|step| step.action == Action::Unchanged)
+        let is_done = |step: &Step| matches!(step.action, Action::Unchanged | Action::Drifted);
+        self.steps.iter().all(is_done)
     }
 }
 
@@ -234,14 +246,21 @@ fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem
             return None;
         }
     };
-    let cause = match (world.settled)(intended) && action != Action::Unchanged {
-        true => Cause::Drift {
-            manager: live.and_then(|live| fieldset::other_managers(live).into_iter().next()),
-        },
+    let live_value = live.map(AsRef::as_ref);
+    let is_left = action != Action::Unchanged
+        && (world.left)(&intended.key)
+        && !(live_value.zip(predicted.as_ref())).is_some_and(|(live, predicted)| on_drift::is_news(live, predicted));
+    if is_left {
+        // What repairing it would be, and why, is nobody's business now.
+        reasons = vec![LEFT.to_owned()];
+    }
+    let cause = match is_left || ((world.settled)(intended) && action != Action::Unchanged) {
+        true => on_drift::cause(live_value),
         false => Cause::Source,
     };
     let pause = (world.paused)(&intended.key).filter(|_| matches!(cause, Cause::Drift { .. }));
     let action = match (&cause, pause) {
+        _ if is_left => Action::Drifted,
         (Cause::Drift { manager }, Some(pause)) => {
             let manager = manager.as_deref().unwrap_or("somebody");
             let seconds = pause.as_secs();

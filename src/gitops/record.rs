@@ -1,13 +1,14 @@
 //! What became of a source, and what people ask of it. Both lie at the source's parent object, beside the inventory: they
 //! outlive the process, and any API server keeps them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Approval;
+use super::on_drift::{Drifted, RECORDED};
 use super::report::{Counts, ObjectKey, Problem, Revision};
 pub use super::rollback::{Healthy, Quarantine, Refused, Stays};
 
@@ -67,6 +68,15 @@ pub struct Record {
     /// What waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// What other hands changed and is left so; the first of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<Drifted>,
+    /// How much of it there is.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub drift_count: usize,
+    /// Marks of manifests that were applied as they are, where drift from them is only told.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub applied: BTreeSet<String>,
     /// How many objects it had after the last sync that put no deletion off. The budget is a share of these, or what a
     /// commit creates would pay for what it deletes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +108,10 @@ pub struct Record {
     /// Earlier revisions, the newest first.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub history: VecDeque<Past>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A time outside of all sync windows, or inside one that denies.
@@ -151,6 +165,8 @@ pub struct Synced {
     pub problems: Vec<Problem>,
     /// What waits for approval.
     pub approval: Option<Approval>,
+    /// What other hands changed and is left so.
+    pub drifted: Vec<Drifted>,
 }
 
 impl Record {
@@ -161,7 +177,10 @@ impl Record {
             counts,
             mut problems,
             approval,
+            mut drifted,
         } = round;
+        let drift_count = drifted.len();
+        drifted.truncate(RECORDED);
         let problem_count = problems.len();
         problems.truncate(PROBLEMS);
         let is_new = self.revision.as_ref() != Some(&revision);
@@ -173,6 +192,9 @@ impl Record {
         self.failure = None;
         self.closed = None;
         self.waits = None;
+        // No sync of ours, and so no other time of it.
+        self.drifted = drifted;
+        self.drift_count = drift_count;
         if !is_news {
             return;
         }
@@ -243,6 +265,7 @@ mod tests {
             },
             problems: Vec::new(),
             approval: None,
+            drifted: Vec::new(),
         }
     }
 

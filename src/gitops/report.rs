@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Observed;
+use super::on_drift::Drifted;
 use super::rollback::Quarantine;
 
 /// Which object, whatever version of its kind.
@@ -115,6 +116,8 @@ pub enum Action {
     Keep,
     /// It would be deleted, and waits for a person's approval.
     Blocked,
+    /// Another hand changed or deleted it, and it is left so.
+    Drifted,
     /// It is as intended.
     Unchanged,
 }
@@ -142,6 +145,8 @@ pub struct Counts {
     pub keep: usize,
     /// Waiting for approval.
     pub blocked: usize,
+    /// Not as intended, by another hand, and left so.
+    pub drifted: usize,
     /// As intended already.
     pub unchanged: usize,
 }
@@ -156,6 +161,7 @@ impl Counts {
             Action::Delete => &mut self.delete,
             Action::Keep => &mut self.keep,
             Action::Blocked => &mut self.blocked,
+            Action::Drifted => &mut self.drifted,
             Action::Unchanged => &mut self.unchanged,
         } += 1;
     }
@@ -321,6 +327,8 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// Another hand changed or deleted an object, which is left so.
+    Drifted(Drifted),
     /// A sync is over.
     Synced {
         /// Of what state.
@@ -428,7 +436,7 @@ impl PlanReport {
     pub fn verdict(&self) -> Verdict {
         if !self.problems.is_empty() {
             Verdict::Error
-        } else if self.counts.changes() + self.counts.blocked > 0 {
+        } else if self.counts.changes() + self.counts.blocked + self.counts.drifted > 0 {
             Verdict::Differs
         } else {
             Verdict::Same

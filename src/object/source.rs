@@ -23,6 +23,9 @@ pub use verification::{MODES, Verification};
 /// The group of our own kinds.
 pub const GROUP: &str = "reconcile.dev";
 
+/// What can be done about changes by other hands.
+pub const DRIFTS: [&str; 2] = ["repair", "report"];
+
 /// A directory or repository that the cluster is kept like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -102,6 +105,10 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub prune_budget: Option<String>,
+    /// What is done about a change by another hand: `repair` undoes it, `report` only tells it. repair if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub drift: Option<String>,
     /// Whether a revision that does not become healthy is gone back from, to the last one that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]

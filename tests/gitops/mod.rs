@@ -4,6 +4,7 @@
 mod agreed;
 mod ceded;
 mod commit_status;
+mod drift_report;
 mod elsewhere;
 mod events;
 mod fault_table;

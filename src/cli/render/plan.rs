@@ -32,8 +32,12 @@ pub fn plan(plan: &PlanReport, style: Style) -> (String, String) {
         0 => String::new(),
         blocked => format!(", {blocked} waiting for approval"),
     };
+    let drifted = match counts.drifted {
+        0 => String::new(),
+        drifted => format!(", {drifted} drifted"),
+    };
     out.push_str(&format!(
-        "{} to create, {} to change, {} to replace, {} to delete{blocked}\n",
+        "{} to create, {} to change, {} to replace, {} to delete{blocked}{drifted}\n",
         counts.create, counts.update, counts.replace, counts.delete
     ));
     let mut errors: String = plan
@@ -123,6 +127,7 @@ fn object(entry: &PlanEntry, style: Style) -> String {
         Action::Delete => ("delete", Ink::Removed),
         Action::Keep => ("keep", Ink::Faint),
         Action::Blocked => ("blocked", Ink::Removed),
+        Action::Drifted => ("drifted", Ink::Changed),
         Action::Unchanged => ("same", Ink::Faint),
     };
     let place = entry

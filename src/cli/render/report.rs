@@ -22,6 +22,10 @@ pub fn report(report: &Report, source: Option<&str>, style: Style) -> Option<(St
         }
         Report::Problem(problem) => (Ink::Error, "error", printable(&problem.to_string()), true),
         Report::Kept { object, reason } => (Ink::Faint, "kept", printable(&format!("{object}: {reason}")), false),
+        Report::Drifted(drifted) => {
+            let text = format!("{drifted} and is left so");
+            (Ink::Changed, "drifted", printable(&text), false)
+        }
         Report::Synced {
             revision,
             counts,
@@ -68,7 +72,7 @@ fn done(action: Action) -> Option<(Ink, &'static str)> {
         Action::Update => (Ink::Changed, "changed"),
         Action::Replace => (Ink::Replaced, "replaced"),
         Action::Delete => (Ink::Removed, "deleted"),
-        Action::Keep | Action::Blocked | Action::Unchanged => return None,
+        Action::Keep | Action::Blocked | Action::Drifted | Action::Unchanged => return None,
     })
 }
 
@@ -100,6 +104,7 @@ fn sum(counts: Counts, problems: usize, waiting: usize, elapsed: Duration) -> St
         (counts.delete, "deleted"),
         (counts.keep, "kept"),
         (counts.blocked, "waiting for approval"),
+        (counts.drifted, "drifted"),
         (counts.unchanged, "unchanged"),
     ]
     .into_iter()

@@ -36,11 +36,11 @@ type Row<const N: usize> = [(Ink, String); N];
 /// How wide the columns are; empty before the first table.
 type Widths = Vec<usize>;
 
-fn header() -> Row<6> {
-    ["NAME", "REVISION", "SYNCED", "OBJECTS", "HEALTHY", "STATE"].map(|name| (Ink::Heading, name.to_owned()))
+fn header() -> Row<7> {
+    ["NAME", "REVISION", "SYNCED", "OBJECTS", "HEALTHY", "DRIFT", "STATE"].map(|name| (Ink::Heading, name.to_owned()))
 }
 
-fn row(status: &Status, now: Timestamp) -> Row<6> {
+fn row(status: &Status, now: Timestamp) -> Row<7> {
     let record = &status.record;
     let revision = record.revision.as_ref().map(|revision| revision.short().to_owned());
     [
@@ -52,6 +52,7 @@ fn row(status: &Status, now: Timestamp) -> Row<6> {
         ),
         (Ink::Plain, status.objects.to_string()),
         (Ink::Plain, status.healthy.to_string()),
+        (Ink::Plain, record.drift_count.to_string()),
         state(status),
     ]
 }
@@ -86,7 +87,7 @@ impl Watched {
         for (name, _) in self.known.keys().filter(|key| !seen.contains_key(key)) {
             let none = || (Ink::Plain, "-".to_owned());
             let gone = (Ink::Faint, "forgotten".to_owned());
-            rows.push([(Ink::Plain, name.clone()), none(), none(), none(), none(), gone]);
+            rows.push([(Ink::Plain, name.clone()), none(), none(), none(), none(), none(), gone]);
         }
         self.known = seen;
         let text = table(&rows, &mut self.widths, style);
@@ -170,6 +171,8 @@ fn state(status: &Status) -> (Ink, String) {
         (Ink::Changed, "not synced yet".to_owned())
     } else if failed > 0 {
         (Ink::Error, format!("{failed} failed"))
+    } else if record.drift_count > 0 {
+        (Ink::Changed, "drifted".to_owned())
     } else if status.healthy < status.objects {
         (Ink::Changed, "not healthy yet".to_owned())
     } else {
@@ -268,6 +271,7 @@ fn details(status: &Status, now: Timestamp) -> Vec<(Ink, &'static str, String)> 
             .iter()
             .map(|approval| (Ink::Changed, "approval", approval.to_string())),
     );
+    details.extend((record.drifted.iter()).map(|drifted| (Ink::Changed, "drift", drifted.to_string())));
     details.extend(rolled_back(record, now));
     details.extend(status.unhealthy.iter().map(|one| match one.failed {
         true => (Ink::Error, "failed", format!("{}: {}", one.object, one.reason)),
@@ -369,8 +373,8 @@ mod tests {
     fn what_was_rolled_back_is_told_with_its_reason() {
         let text = statuses(&[rolled_back(None)], at(60), Style::default());
         let expected = "\
-NAME   REVISION   SYNCED    OBJECTS   HEALTHY   STATE
-apps   aaaaaaa    10s ago   2         2         rolled back
+NAME   REVISION   SYNCED    OBJECTS   HEALTHY   DRIFT   STATE
+apps   aaaaaaa    10s ago   2         2         0       rolled back
 quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
 ";
         assert_eq!(text, expected);
@@ -382,7 +386,7 @@ quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
         let text = statuses(&[status], at(60), Style::default());
         let lines: Vec<&str> = text.lines().skip(1).collect();
         let expected = [
-            "apps   aaaaaaa    10s ago   2         2         pinned",
+            "apps   aaaaaaa    10s ago   2         2         0       pinned",
             "pinned      to v1, which is aaaaaaa, until a newer commit or `reconcile resume`",
             "quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed",
             "healthy     ccccccc (main) older, the last to be so (50s ago)",

@@ -19,7 +19,7 @@ mod going;
 mod wave;
 
 /// Requests under way at once: enough to hide their latency, few enough for other clients of the server.
-const CONCURRENCY: usize = 16;
+const CONCURRENCY: usize = 32;
 
 /// Between looks at an object that is going; the first is soon, for most are gone at once.
 const GONE_POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -207,6 +207,6 @@ fn verb(action: Action) -> &'static str {
         Action::Update => "changing",
         Action::Replace => "replacing",
         Action::Delete => "deleting",
-        Action::Keep | Action::Blocked | Action::Unchanged => "looking at",
+        Action::Keep | Action::Blocked | Action::Drifted | Action::Unchanged => "looking at",
     }
 }

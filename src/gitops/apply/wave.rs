@@ -23,7 +23,9 @@ impl Applier<'_> {
         if let Some((_, wave, key)) = plan.refused.iter().find(|(stage, wave, _)| before(*stage, *wave)) {
             return Ok(Some(format!("it waits for wave {wave}: {key} is refused")));
         }
-        let earlier = plan.steps.iter().filter(|step| step.manifest.is_some());
+        // What another hand deleted, and is left so, holds up nothing.
+        let is_awaited = |step: &&Step| step.manifest.is_some() && !step.is_left_gone();
+        let earlier = plan.steps.iter().filter(is_awaited);
         for step in earlier.filter(|step| before(step.stage(), step.wave)) {
             if let Some(lacks) = self.lacks(step, applied).await? {
                 let (wave, key) = (step.wave, &step.key);

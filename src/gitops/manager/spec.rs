@@ -213,6 +213,11 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
             .parse()
             .map_err(|error| Error::Config(format!("spec.pruneBudget: {text:?}: {error}")))?;
     }
+    if let Some(text) = &spec.drift {
+        config.on_drift = text
+            .parse()
+            .map_err(|error| Error::Config(format!("spec.drift: {error}")))?;
+    }
     if let Some(text) = &spec.interval {
         config.interval = duration(text).map_err(|error| Error::Config(format!("spec.interval: {text:?}: {error}")))?;
     }

@@ -10,6 +10,7 @@ use super::field;
 use super::parse::{Origin, Parsed, Raw, Unreadable};
 use crate::gitops::ceded;
 use crate::gitops::kinds::{Kinds, Resource};
+use crate::gitops::on_drift;
 use crate::gitops::report::{ObjectKey, Place, Problem};
 use crate::gitops::wave;
 
@@ -127,7 +128,8 @@ fn take(raw: Raw, kinds: &Kinds, manifests: &mut Manifests) {
         manifests.held.insert(key, "its manifest is wrong".into());
         return;
     }
-    if let Err(reason) = wave::of(&value).and(ceded::fields(&value)) {
+    let annotated = wave::of(&value).and(ceded::fields(&value)).and(on_drift::of(&value));
+    if let Err(reason) = annotated {
         let at = raw.origin.locate(&field::parse("metadata.annotations", &value));
         manifests.problems.push(problem(at, &key, &reason));
         manifests.held.insert(key, "its manifest is wrong".into());

@@ -99,6 +99,7 @@ impl Fixture {
             predictions: &predictions,
             settled: &|intended| intended.key.name == "drifted",
             paused: &|_| None,
+            left: &|key| key.name == "left",
             members: &members,
             others: &Others::default(),
             occupied: &self.occupied,
@@ -153,6 +154,48 @@ fn stages_go_up_and_deletes_go_down() {
             "delete namespace old",
         ]
     );
+}
+
+#[test]
+fn drift_that_is_only_told_is_left_whatever_became_of_the_object() {
+    let mut changed = object("ConfigMap", Some("default"), "left");
+    changed["metadata"]["managedFields"] =
+        json!([{"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}]);
+    let left = "(another hand changed it and it is left so, until its manifest changes or `reconcile sync`)";
+    for (name, live, prediction, expected) in [
+        (
+            "changed",
+            Some(changed.clone()),
+            Prediction::Changed(changed.clone()),
+            format!("drifted configmap default/left drift kubectl-edit {left}"),
+        ),
+        (
+            "in what cannot change",
+            Some(changed),
+            Prediction::Replace(None, "immutable".into()),
+            format!("drifted configmap default/left drift kubectl-edit {left}"),
+        ),
+        (
+            "deleted",
+            None,
+            Prediction::Absent(None),
+            format!("drifted configmap default/left drift ? {left}"),
+        ),
+        (
+            "as intended",
+            Some(object("ConfigMap", Some("default"), "left")),
+            Prediction::Same,
+            "unchanged configmap default/left".to_owned(),
+        ),
+    ] {
+        let mut world = world();
+        world.files = vec![manifest("a.yaml", "ConfigMap", "left")];
+        world.owned.extend(live);
+        world.predictions.push(("ConfigMap default/left", prediction));
+        let plan = world.plan();
+        assert_eq!(steps(&plan), [expected], "{name}");
+        assert!(plan.is_done(), "{name}");
+    }
 }
 
 #[test]

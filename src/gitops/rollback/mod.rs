@@ -139,7 +139,7 @@ impl Rollback {
         let now = Timestamp::now();
         let verdict = judge(
             &Look {
-                intended: prepared.manifests.objects.keys().collect(),
+                intended: prepared.awaited().collect(),
                 live: &live,
                 problems,
                 waits_for_approval: prepared.plan.approval.is_some(),

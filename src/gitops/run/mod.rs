@@ -27,7 +27,7 @@ use super::report::{Counts, Report, Reporter};
 use super::rollback::{Rollback, Tools};
 use super::schedule::Schedules;
 use super::source::{Snapshot, Source, View, Watch};
-use super::sync::{Engine, Prepared};
+use super::sync::{Engine, Prepared, Wish};
 use super::telling;
 use super::webhook::{self, Followed, Secret};
 use super::window::Window;
@@ -301,8 +301,11 @@ impl Follower {
         };
         let snapshot = self.rollback.choose(tools, &mut inventory, head).await?;
         let before = inventory.record.clone();
-        let defer = self.settling().map(|_| SETTLING.to_owned());
-        let mut prepared = self.engine.prepare(snapshot, inventory, defer).await?;
+        let wish = Wish {
+            defer_prune: self.settling().map(|_| SETTLING.to_owned()),
+            repair: is_asked,
+        };
+        let mut prepared = self.engine.prepare(snapshot, inventory, wish).await?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
         self.reporter.observe(&Observed::TakenUp {

@@ -9,6 +9,7 @@ use super::{BACKOFF, Follower, SETTLING};
 use crate::gitops::apply::Applied;
 use crate::gitops::error::Error;
 use crate::gitops::observed::{Observed, Step};
+use crate::gitops::on_drift::{self, Drifted};
 use crate::gitops::quiet::Quiet;
 use crate::gitops::report::{Action, ObjectKey, Problem, Report};
 use crate::gitops::sync::Prepared;
@@ -21,6 +22,7 @@ const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Told {
     pub(super) problems: BTreeSet<Problem>,
     pub(super) kept: BTreeSet<(ObjectKey, String)>,
+    pub(super) drifted: BTreeSet<Drifted>,
     pub(super) notices: BTreeSet<String>,
     pub(super) pending: BTreeMap<ObjectKey, String>,
     pub(super) suspended: bool,
@@ -83,6 +85,11 @@ impl Follower {
         if !waiting.is_empty() {
             self.reporter.report(Report::Waiting { objects: waiting });
         }
+        let drifted: BTreeSet<Drifted> = on_drift::drifted(&prepared.plan.steps).into_iter().collect();
+        for one in drifted.difference(&self.told.drifted) {
+            self.reporter.report(Report::Drifted(one.clone()));
+        }
+        self.told.drifted = drifted;
         let revision = prepared.revision.id();
         let news = self.told.revision.as_deref() != Some(revision)
             || self.told.failure.is_some()

@@ -6,14 +6,36 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use super::Engine;
+use super::{Engine, Prepared};
+use crate::gitops::apply::Applied;
 use crate::gitops::diff::without_noise;
 use crate::gitops::health::is_going;
 use crate::gitops::manifests::Intended;
+use crate::gitops::on_drift;
 use crate::gitops::plan::{Plan, labelled};
+use crate::gitops::record::Record;
 use crate::gitops::report::{Action, ObjectKey};
 
 impl Engine {
+    /// Records which manifests were applied as they are. While something could not be read, what was recorded stays: it
+    /// may be of that.
+    pub(super) fn note_applied(&self, prepared: &Prepared, applied: &Applied, record: &mut Record) {
+        let Prepared {
+            marks,
+            manifests,
+            plan,
+            problems,
+            ..
+        } = prepared;
+        let written: BTreeSet<&ObjectKey> = applied.written.iter().map(|(key, _)| key).collect();
+        let now: BTreeSet<String> = on_drift::applied(marks, &record.applied, &plan.steps, &written).collect();
+        let is_whole = problems.is_empty() && manifests.held.is_empty() && manifests.unreadable.is_empty();
+        match is_whole {
+            true => record.applied = now,
+            false => record.applied.extend(now),
+        }
+    }
+
     pub(super) fn is_settled(&self, intended: &Intended) -> bool {
         self.settled
             .get(&intended.key)

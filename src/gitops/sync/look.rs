@@ -19,8 +19,8 @@ use crate::gitops::plan::{Owned, Stage, labelled};
 use crate::gitops::predict::{Prediction, Predictor, Upcoming};
 use crate::gitops::report::ObjectKey;
 
-/// Requests under way at once while looking.
-const CONCURRENCY: usize = 16;
+/// Requests under way at once while looking; more of them only wait for one another.
+const CONCURRENCY: usize = 32;
 
 /// What the cluster has of interest.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! One round: read, plan, and perhaps apply. Keeps between rounds only what saves requests or tells drift from news.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use kube::Client;
@@ -19,6 +19,7 @@ use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Manifests};
 use super::neighbours::{Handover, Neighbours};
+use super::on_drift::{self, OnDrift};
 use super::plan::{self, Plan, Step, World, labelled};
 use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
@@ -40,6 +41,7 @@ pub(super) struct Engine {
     /// The source without credentials, for people.
     source: String,
     prune: bool,
+    on_drift: OnDrift,
     budget: Budget,
     windows: Vec<Window>,
     /// Objects found as intended: hash of the manifest and of the live object. While both stay, nothing is asked.
@@ -65,6 +67,8 @@ pub(super) struct Prepared {
     /// Kinds of which members are watched.
     pub kinds: Vec<Resource>,
     pub inventory: Inventory,
+    /// Marks of the manifests whose objects' drift is only told.
+    marks: BTreeMap<ObjectKey, String>,
     /// Whether deletions are left to a later round.
     deferred: bool,
     upcoming: BTreeSet<String>,
@@ -76,6 +80,24 @@ pub(super) struct Prepared {
     began: Timestamp,
 }
 
+/// What whoever goes round wants of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    /// Why deletions wait, if they do.
+    pub defer_prune: Option<String>,
+    /// Whether drift is repaired that is otherwise only told: somebody asked for it.
+    pub repair: bool,
+}
+
+impl Prepared {
+    /// The objects that are to be there and healthy; not those that another hand deleted and that are left so.
+    pub fn awaited(&self) -> impl Iterator<Item = &ObjectKey> {
+        let left = self.plan.steps.iter().filter(|step| step.is_left_gone());
+        let left: BTreeSet<&ObjectKey> = left.map(|step| &step.key).collect();
+        self.manifests.objects.keys().filter(move |key| !left.contains(key))
+    }
+}
+
 impl Engine {
     pub fn new(client: Client, source: &Source, config: &Config) -> Self {
         Self {
@@ -84,6 +106,7 @@ impl Engine {
             set: config.set(source),
             source: source.describe(),
             prune: config.prune,
+            on_drift: config.on_drift,
             budget: config.budget,
             windows: config.windows.clone(),
             settled: HashMap::new(),
@@ -102,13 +125,8 @@ impl Engine {
         Ok(inventory)
     }
 
-    /// Reads the cluster and decides. `defer_prune` says why deletes wait, if they do.
-    pub async fn prepare(
-        &mut self,
-        snapshot: Snapshot,
-        inventory: Inventory,
-        defer_prune: Option<String>,
-    ) -> Result<Prepared, Error> {
+    /// Reads the cluster and decides.
+    pub async fn prepare(&mut self, snapshot: Snapshot, inventory: Inventory, wish: Wish) -> Result<Prepared, Error> {
         let began = Timestamp::now();
         let complete = snapshot.complete();
         let Snapshot {
@@ -124,6 +142,7 @@ impl Engine {
         let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
         let kinds = Kinds::discover(&self.client, &asked).await?;
         let mut manifests = manifests::resolve(parsed, &kinds);
+        let marks = on_drift::marks(&manifests, self.on_drift);
 
         let mut unseen = BTreeSet::new();
         let watched = kinds_of_interest(&manifests, &inventory.members, &kinds, &mut unseen, &mut notices);
@@ -141,8 +160,9 @@ impl Engine {
         let (predictions, upcoming) = self.predict(&manifests, &look.live, &others).await?;
         let occupied = self.occupied(&manifests, &look.owned).await?;
         let now = Instant::now();
-        let deferred = defer_prune.is_some();
-        let no_prune = no_prune(self.prune, complete, defer_prune);
+        let deferred = wish.defer_prune.is_some();
+        let no_prune = no_prune(self.prune, complete, wish.defer_prune);
+        let known = &inventory.record.applied;
         let mut plan = plan::plan(&World {
             manifests: &manifests,
             set: &self.set,
@@ -151,6 +171,7 @@ impl Engine {
             predictions: &predictions,
             settled: &|intended| self.is_settled(intended),
             paused: &|key| self.fights.pause(key, now),
+            left: &|key| !wish.repair && marks.get(key).is_some_and(|mark| known.contains(mark)),
             members: &inventory.members,
             others: &others,
             occupied: &occupied,
@@ -171,6 +192,7 @@ impl Engine {
             notices,
             kinds: watched,
             inventory,
+            marks,
             deferred,
             upcoming: upcoming.namespaces,
             unseen,
@@ -248,6 +270,7 @@ impl Engine {
                 counts: applied.counts,
                 problems: problems.iter().cloned().collect(),
                 approval: prepared.plan.approval.clone(),
+                drifted: on_drift::drifted(&prepared.plan.steps),
             },
             // What failed after this is the revision's doing.
             prepared.began,
@@ -258,6 +281,7 @@ impl Engine {
         let Handover { wants, gives } = prepared.handover.clone();
         (record.wants, record.gives) = (wants, gives);
         record.closes = window::closes(&self.windows, Timestamp::now());
+        self.note_applied(prepared, applied, &mut record);
         let after = self.members_after(prepared, &applied.deleted);
         if !prepared.deferred && prepared.plan.approval.is_none() {
             record.base = Some(after.len());

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::gitops::on_drift::Drifted;
 use crate::gitops::report::{Action, Change, Counts, Problem, Revision};
 
 /// How many problems a message lists.
@@ -30,6 +31,8 @@ pub enum Event {
     RolledBack,
     /// What another hand changed is as the source says again.
     DriftRepaired,
+    /// Another hand changed something, which is left so.
+    Drifted,
     /// Syncs are suspended.
     Suspended,
     /// Syncs go on.
@@ -48,7 +51,7 @@ pub enum Level {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Synced,
         Self::Problem,
         Self::SyncFailed,
@@ -56,6 +59,7 @@ impl Event {
         Self::ApprovalRequired,
         Self::RolledBack,
         Self::DriftRepaired,
+        Self::Drifted,
         Self::Suspended,
         Self::Resumed,
     ];
@@ -70,6 +74,7 @@ impl Event {
             Self::ApprovalRequired => "ApprovalRequired",
             Self::RolledBack => "RolledBack",
             Self::DriftRepaired => "DriftRepaired",
+            Self::Drifted => "Drifted",
             Self::Suspended => "Suspended",
             Self::Resumed => "Resumed",
         }
@@ -149,6 +154,22 @@ impl Happening {
                 })
                 .collect(),
             ..Self::said(Event::Problem, "")
+        }
+    }
+
+    /// Another hand changed these, and they are left so.
+    pub fn drifted(revision: &Revision, new: &[&Drifted]) -> Self {
+        let listed = new.iter().take(LISTED);
+        let mut lines: Vec<String> = listed
+            .map(|one| bounded(&format!("{one} and is left so"), LINE_MAX))
+            .collect();
+        if new.len() > LISTED {
+            lines.push(format!("and {} more", new.len() - LISTED));
+        }
+        Self {
+            text: lines.join("\n"),
+            revision: Some(revision.clone()),
+            ..Self::said(Event::Drifted, "")
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::happening::{Event, Happening};
 use crate::gitops::observed::{Observed, Round, Step};
+use crate::gitops::on_drift::Drifted;
 use crate::gitops::report::{Cause, Problem, Report, Reporter};
 
 /// Takes what happens. Must not block.
@@ -120,6 +121,11 @@ fn after(round: &Round<'_>, was_failing: bool, repaired: usize) -> Vec<Happening
     let new: Vec<&Problem> = now.problems.iter().filter(|problem| !known.contains(problem)).collect();
     if !new.is_empty() {
         told.push(Happening::problems(revision, counts, &new));
+    }
+    let known: BTreeSet<&Drifted> = before.drifted.iter().collect();
+    let new: Vec<&Drifted> = now.drifted.iter().filter(|one| !known.contains(one)).collect();
+    if !new.is_empty() {
+        told.push(Happening::drifted(revision, &new));
     }
     if let Some(approval) = now.approval.as_ref().filter(|_| now.approval != before.approval) {
         told.push(Happening {

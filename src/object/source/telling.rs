@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const FORMS: [&str; 4] = ["generic", "slack", "mattermost", "discord"];
 
 /// What notifications can tell of.
-pub const EVENTS: [&str; 9] = [
+pub const EVENTS: [&str; 10] = [
     "Synced",
     "Problem",
     "SyncFailed",
@@ -16,6 +16,7 @@ pub const EVENTS: [&str; 9] = [
     "ApprovalRequired",
     "RolledBack",
     "DriftRepaired",
+    "Drifted",
     "Suspended",
     "Resumed",
 ];
@@ -46,8 +47,8 @@ pub struct Notification {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub token_file: Option<String>,
-    /// What is told: Synced, Problem, SyncFailed, Recovered, ApprovalRequired, RolledBack, DriftRepaired, Suspended, Resumed. All
-    /// but DriftRepaired if left out.
+    /// What is told: Synced, Problem, SyncFailed, Recovered, ApprovalRequired, RolledBack, DriftRepaired, Drifted,
+    /// Suspended, Resumed. All but DriftRepaired if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub events: Option<Vec<String>>,

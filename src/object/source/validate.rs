@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::SecretReference;
 
 use super::terms::{duration, folder, patterns, schedule, versions, window, zone};
 use super::{
-    Budget, COMMIT_HOSTS, CommitStatus, EVENTS, FORMS, LEVELS, MODES, Notification, Source, SourceSpec, Verification,
-    WindowSpec,
+    Budget, COMMIT_HOSTS, CommitStatus, DRIFTS, EVENTS, FORMS, LEVELS, MODES, Notification, Source, SourceSpec,
+    Verification, WindowSpec,
 };
 use crate::object::field_error::{FieldError, Path};
 use crate::object::{format, metadata};
@@ -63,6 +63,9 @@ pub(in crate::object) fn problems(source: &Source, held: HeldBy) -> Vec<FieldErr
     }
     for (index, text) in spec.schedules.iter().flatten().enumerate() {
         found.read(&path.child("schedules").index(index), Some(text), schedule);
+    }
+    if let Some(text) = &spec.drift {
+        found.one_of(&path.child("drift"), text, &DRIFTS);
     }
     found.depends_on(source, &path.child("dependsOn"));
     for (index, spec) in spec.windows.iter().flatten().enumerate() {
@@ -246,6 +249,10 @@ mod tests {
     fn every_mistake_is_named_with_its_field_and_value() {
         let secret = json!({"name": "chat", "namespace": "default"});
         for (rest, expected) in [
+            (
+                json!({"drift": "ignore"}),
+                "spec.drift: Unsupported value: \"ignore\": supported values: \"repair\", \"report\"",
+            ),
             (
                 json!({"interval": "0s"}),
                 "spec.interval: Invalid value: \"0s\": must be more than zero",

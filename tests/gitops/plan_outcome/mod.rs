@@ -89,6 +89,8 @@ async fn chain(world: &World, empty: &State, seed: u64) -> Result<(), String> {
     let store = world.store.as_ref();
     empty.restore(store).await;
     let mut repository = Repository::default();
+    // What the pair before applied, by key.
+    let mut applied: Option<BTreeMap<String, Value>> = None;
     for number in 0..CHAIN {
         repository = repository.next(&mut random);
         write(world, &repository);
@@ -123,6 +125,7 @@ async fn chain(world: &World, empty: &State, seed: u64) -> Result<(), String> {
         pair.nothing_else_happened(&after)?;
         pair.what_is_right_is_applied(&after)?;
         pair.nothing_unintended_was_deleted(&after)?;
+        pair.what_was_applied_and_drifted_is_left(applied.as_ref(), &after)?;
         pair.problems_were_foretold(&outcome)?;
         // What was on its way out ended amid the sync or has still to; what waited for that is done after it.
         if before.0.values().any(|kept| is_going(&kept.object)) {
@@ -146,6 +149,7 @@ async fn chain(world: &World, empty: &State, seed: u64) -> Result<(), String> {
             .map(|(key, now)| format!("{key} from {:?} to {}", after.get(&key), now.object))
             .collect();
         pair.check(written.is_empty(), || format!("a second sync wrote {written:?}"))?;
+        applied = Some(pair.applied(&after));
     }
     Ok(())
 }
@@ -165,6 +169,11 @@ async fn sync(world: &World, pair: &Pair<'_>) -> Result<Outcome, String> {
         Ok(Err(error)) => Err(pair.told(&format!("the sync failed: {error}"))),
         Err(_) => Err(pair.told("the sync did not end")),
     }
+}
+
+/// Whether a manifest says that drift from it is only told.
+fn is_reported(manifest: &Value) -> bool {
+    manifest["metadata"]["annotations"]["reconcile.dev/drift"] == "report"
 }
 
 /// What an inventory says but for its record.
@@ -212,7 +221,7 @@ impl Pair<'_> {
             let wrong = match (entry.action, now) {
                 (Action::Delete, None) => None,
                 (Action::Delete, Some(_)) => Some("it is still there".to_owned()),
-                (Action::Keep | Action::Blocked | Action::Unchanged, _) => None,
+                (Action::Keep | Action::Blocked | Action::Drifted | Action::Unchanged, _) => None,
                 (_, None) => Some("it is not there".to_owned()),
                 (Action::Update, Some(_)) if uid(before) != uid(now) => Some("it is another object".into()),
                 (Action::Replace, Some(_)) if uid(before) == uid(now) => Some("it is the same object".into()),
@@ -230,11 +239,7 @@ impl Pair<'_> {
     fn nothing_else_happened(&self, after: &State) -> Result<(), String> {
         let entries = self.entries();
         let keys: BTreeSet<&String> = self.before.0.keys().chain(after.0.keys()).collect();
-        let touched = |key: &&String| {
-            entries
-                .get(*key)
-                .is_none_or(|entry| matches!(entry.action, Action::Keep | Action::Blocked | Action::Unchanged))
-        };
+        let touched = |key: &&String| entries.get(*key).is_none_or(|entry| !entry.action.is_change());
         for key in keys.into_iter().filter(touched) {
             let (before, now) = (self.before.get(key), after.get(key));
             let either = before.or(now);
@@ -306,6 +311,16 @@ impl Pair<'_> {
                 continue;
             }
             let now = after.get(&key);
+            let is_left = self
+                .entries()
+                .get(&key)
+                .is_some_and(|entry| entry.action == Action::Drifted);
+            if is_left {
+                self.check(is_reported(&manifest), || {
+                    format!("{key} drifted and nobody said that it may")
+                })?;
+                continue;
+            }
             if now.is_none() && self.was_ending(subject.namespace) {
                 continue;
             }
@@ -344,6 +359,51 @@ impl Pair<'_> {
                 owned && !protected && !self.repository.names(key) && !self.repository.has_link(),
                 || format!("{key} must not have been deleted: {object}"),
             )?;
+        }
+        Ok(())
+    }
+
+    /// What is wanted and lives as it is wanted.
+    fn applied(&self, after: &State) -> BTreeMap<String, Value> {
+        let right = self
+            .repository
+            .right()
+            .map(|(subject, manifest)| (subject.key(), manifest));
+        right
+            .filter(|(key, manifest)| {
+                after
+                    .get(key)
+                    .is_some_and(|now| contains(now, manifest) && !is_going(now))
+            })
+            .collect()
+    }
+
+    /// Where the manifest is as it was applied and drift is only told, the object is as other hands left it.
+    fn what_was_applied_and_drifted_is_left(
+        &self,
+        applied: Option<&BTreeMap<String, Value>>,
+        after: &State,
+    ) -> Result<(), String> {
+        let entries = self.entries();
+        for (subject, manifest) in self.repository.right() {
+            let key = subject.key();
+            let is_as_applied = applied.and_then(|applied| applied.get(&key)) == Some(&manifest);
+            if !is_as_applied || !is_reported(&manifest) || self.was_ending(subject.namespace) {
+                continue;
+            }
+            let (before, now) = (self.before.get(&key), after.get(&key));
+            if before.is_some_and(is_going) {
+                continue;
+            }
+            // What another source has taken is refused, and what lay in a namespace that went with it is gone.
+            let action = entries.get(&key).map(|entry| entry.action);
+            self.check(action.is_none_or(|action| action == Action::Drifted), || {
+                format!("{key} was applied as it is, and yet {action:?}")
+            })?;
+            let same = before.map(essence) == now.map(essence);
+            self.check(same, || {
+                format!("{key} is left as it is, and yet changed from {before:?} to {now:?}")
+            })?;
         }
         Ok(())
     }

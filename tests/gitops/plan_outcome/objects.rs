@@ -130,6 +130,8 @@ pub fn manifest(subject: &Subject, shape: Shape) -> Value {
     {
         object["metadata"]["namespace"] = json!(namespace);
     }
+    // Of half the objects, whatever becomes of them, drift is only told.
+    let is_reported = subject.name == "b";
     match labels {
         0 => {}
         1 => object["metadata"]["labels"] = json!({"app": "one"}),
@@ -137,6 +139,9 @@ pub fn manifest(subject: &Subject, shape: Shape) -> Value {
             object["metadata"]["labels"] = json!({"app": "two", "tier": "x"});
             object["metadata"]["annotations"] = json!({"example.com/note": "hello"});
         }
+    }
+    if is_reported {
+        object["metadata"]["annotations"]["reconcile.dev/drift"] = json!("report");
     }
     let content = match subject.kind.name {
         "Pod" => json!({"spec": pod_spec(data, fixed, image)}),

@@ -104,7 +104,7 @@ impl ActionLabel {
             Action::Update => Some(Self::Update),
             Action::Replace => Some(Self::Replace),
             Action::Delete => Some(Self::Delete),
-            Action::Keep | Action::Blocked | Action::Unchanged => None,
+            Action::Keep | Action::Blocked | Action::Drifted | Action::Unchanged => None,
         }
     }
 }

@@ -57,6 +57,7 @@ struct Families {
     drift: Family<Of, Counter>,
     suspended: Family<Of, Gauge>,
     waiting: Family<Of, Gauge>,
+    drifted: Family<Of, Gauge>,
     webhooks: Family<With<Webhook>, Counter>,
     notifications: Family<With<Outcome>, Counter>,
 }
@@ -152,6 +153,11 @@ impl Families {
                 "deletes_waiting_for_approval",
                 "Objects that are deleted once that is approved",
             ),
+            drifted: registered(
+                registry,
+                "drifted_objects",
+                "Objects that another hand changed and that are left so",
+            ),
             webhooks: registered(
                 registry,
                 "webhook_deliveries",
@@ -165,12 +171,22 @@ impl Families {
         }
     }
 
+    fn gauges(&self) -> [&Family<Of, Gauge>; 5] {
+        [
+            &self.owned,
+            &self.problems,
+            &self.suspended,
+            &self.waiting,
+            &self.drifted,
+        ]
+    }
+
     /// Every series of a source, so that each is there before it first counts.
     fn begin(&self, name: &str) {
         let of = Of::new(name);
         drop(self.durations.get_or_create(&of));
         drop(self.drift.get_or_create(&of));
-        for gauge in [&self.owned, &self.problems, &self.suspended, &self.waiting] {
+        for gauge in self.gauges() {
             drop(gauge.get_or_create(&of));
         }
         begin_each(&self.syncs, name);
@@ -185,7 +201,7 @@ impl Families {
         self.durations.remove(&of);
         self.last_sync.remove(&of);
         self.drift.remove(&of);
-        for gauge in [&self.owned, &self.problems, &self.suspended, &self.waiting] {
+        for gauge in self.gauges() {
             gauge.remove(&of);
         }
         end_each(&self.syncs, name);
@@ -256,6 +272,7 @@ impl SourceMetrics {
         self.set(&families.problems, round.now.problem_count);
         let waiting = round.now.approval.as_ref().map_or(0, |approval| approval.deletes);
         self.set(&families.waiting, waiting);
+        self.set(&families.drifted, round.now.drift_count);
         // Last: whoever sees it sees the rest.
         self.count(&families.syncs, result);
     }
