@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::args::{ApiserverArgs, ComponentArgs, DownArgs, KubeletArgs};
+use super::args::{ApiserverArgs, ComponentArgs, DownArgs, KubeletArgs, Output};
 use super::data_dir::DataDir;
+use super::progress::Progress;
 use super::supervise::{Supervisor, signals};
 use super::{connect, node, report, serve};
 use crate::kubelet::Down;
@@ -72,9 +73,13 @@ pub async fn down(args: DownArgs) -> Result<ExitCode> {
     let _lock = data.path().exists().then(|| data.lock_kubelet()).transpose()?;
     let bind = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     let config = node::config(&args.node, &data, bind, None)?;
-    let removed = kubelet::down(&config)
+    let text = format!("stopping the containers of node {}", config.node_name);
+    let progress = Progress::begin(Output::Text, &args.log, text);
+    let removed = progress
+        .during(kubelet::down(&config))
         .await
         .with_context(|| format!("stopping the containers of node {}", config.node_name))?;
+    drop(progress);
     let Down { containers, sandboxes } = removed;
     let text = format_args!(
         "{containers} container(s) and {sandboxes} sandbox(es) of node {}",

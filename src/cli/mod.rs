@@ -7,6 +7,7 @@ mod connect;
 mod data_dir;
 mod logging;
 mod node;
+mod progress;
 mod render;
 mod report;
 mod run;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::args::{ConnectionArgs, DataArgs, ForgetArgs, Output, RollbackArgs, SourceArgs, StatusArgs, SyncArgs};
 use super::data_dir::DataDir;
+use super::progress::Progress;
 use super::render::Watched;
 use super::{FAILURE, connect, render, report};
 use crate::gitops::manage::{Asked, Sources, Status};
@@ -95,10 +96,20 @@ pub async fn sync(args: SyncArgs) -> Result<ExitCode> {
     } = args;
     let deadline = Instant::now() + timeout;
     let sources = open(&args).await?;
-    let mut status = sources.sync(args.name.as_deref(), timeout).await?;
-    if wait && status.is_in_sync() {
-        status = sources.healthy(status, deadline).await?;
-    }
+    let progress = Progress::begin(args.output, &args.log, "waiting until it is synced");
+    let work = async {
+        let status = sources.sync(args.name.as_deref(), timeout).await?;
+        match wait && status.is_in_sync() {
+            true => {
+                sources
+                    .healthy(status, deadline, |status| progress.say(lacks(status)))
+                    .await
+            }
+            false => Ok(status),
+        }
+    };
+    let status = progress.during(work).await?;
+    drop(progress);
     let code = match (status.is_in_sync(), wait && !status.is_healthy()) {
         (false, _) => ExitCode::from(FAILURE),
         (true, true) => ExitCode::from(NOT_HEALTHY),
@@ -107,11 +118,27 @@ pub async fn sync(args: SyncArgs) -> Result<ExitCode> {
     answer(&status, args.output).map(|()| code)
 }
 
+/// What is waited for, in a line.
+fn lacks(status: &Status) -> String {
+    let Status { healthy, objects, .. } = status;
+    let first = status.unhealthy.first();
+    let first = first.map(|one| render::printable(&format!("; {}: {}", one.object, one.reason)));
+    format!("{healthy} of {objects} healthy{}", first.unwrap_or_default())
+}
+
 /// Goes back to an earlier revision, and says what came of it.
 pub async fn rollback(args: RollbackArgs) -> Result<ExitCode> {
-    let (name, sources) = (args.source.name.as_deref(), open(&args.source).await?);
-    let status = sources.rollback(&args.revision, name, args.timeout).await?;
-    answer(&status, args.source.output)?;
+    let RollbackArgs {
+        revision,
+        source: args,
+        timeout,
+    } = args;
+    let sources = open(&args).await?;
+    let progress = Progress::begin(args.output, &args.log, format!("going back to {revision}"));
+    let work = sources.rollback(&revision, args.name.as_deref(), timeout);
+    let status = progress.during(work).await?;
+    drop(progress);
+    answer(&status, args.output)?;
     Ok(match status.is_applied() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FAILURE),

@@ -50,7 +50,7 @@ impl Style {
 }
 
 /// Makes text from files and commits harmless: a terminal acts on control characters.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\t' => ' ',

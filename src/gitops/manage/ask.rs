@@ -78,16 +78,23 @@ impl Sources {
         self.request(name, json!({}), timeout).await
     }
 
-    /// Waits until everything that a source owns is healthy, or cannot become so, at most until the deadline.
+    /// Waits until everything that a source owns is healthy, or cannot become so, at most until the deadline. `waiting` is
+    /// shown what it waits for.
     ///
     /// # Errors
     /// Where the API server does not answer, or the source was forgotten meanwhile.
-    pub async fn healthy(&self, mut status: Status, deadline: Instant) -> Result<Status, Error> {
+    pub async fn healthy(
+        &self,
+        mut status: Status,
+        deadline: Instant,
+        waiting: impl Fn(&Status),
+    ) -> Result<Status, Error> {
         loop {
             let is_over = status.is_healthy() || status.unhealthy.iter().any(|one| one.failed);
             if is_over || !status.is_applied() || Instant::now() >= deadline {
                 return Ok(status);
             }
+            waiting(&status);
             sleep(HEALTH_POLL).await;
             let parent = self.api.get(&status.parent).await.map_err(read)?;
             let followed_by = status.followed_by;
