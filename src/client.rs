@@ -69,17 +69,23 @@ pub fn lasting<K: Send>(
     watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     what: &'static str,
 ) -> impl Stream<Item = Event<K>> + Send {
-    let mut failing = false;
+    let mut failures = 0_usize;
     watch.default_backoff().filter_map(move |event| {
-        match &event {
-            Ok(_) if failing => tracing::info!(what, "the watch goes on"),
-            Ok(_) => {}
-            Err(error) if failing => tracing::debug!(what, error = %Told(error), "the watch still fails"),
-            Err(error) => tracing::warn!(what, error = %Told(error), "a watch failed and is opened again"),
+        match (&event, failures) {
+            (Ok(_), 0 | 1) => {}
+            (Ok(_), _) => tracing::info!(what, "the watch goes on"),
+            // One failure is the end of a connection, and often that of everything.
+            (Err(error), 1) => {
+                tracing::warn!(what, error = %Told(error), "a watch fails and is opened again and again")
+            }
+            (Err(error), _) => tracing::debug!(what, error = %Told(error), "a watch failed and is opened again"),
         }
-        // A list that was begun may fail yet.
-        failing =
-            event.is_err() || failing && !matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
+        failures = match &event {
+            Err(_) => failures.saturating_add(1),
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => 0,
+            // A list that was begun may fail yet.
+            Ok(_) => failures,
+        };
         std::future::ready(event.ok())
     })
 }

@@ -47,6 +47,41 @@ impl Cli {
     }
 }
 
+/// How many letters may be wrong in a command that was meant.
+const TYPOS: usize = 2;
+
+/// How long a command must be for each of them: of a short word too much would be wrong.
+const LETTERS_A_TYPO: usize = 3;
+
+/// The command that was probably meant by a word.
+pub fn meant(word: &str) -> Option<String> {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    let names = command.get_subcommands().map(|command| command.get_name());
+    let near = names.map(|name| (typos(word, name), name));
+    let near = near.filter(|(typos, name)| *typos <= TYPOS && *typos * LETTERS_A_TYPO <= name.len());
+    near.min().map(|(_, name)| name.to_owned())
+}
+
+/// How many letters were left out, added, changed or swapped with their neighbour.
+fn typos(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
 /// One component a process, or a task.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -498,6 +533,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_that_was_meant() {
+        for (word, expected) in [
+            ("statsu", Some("status")),
+            ("stauts", Some("status")),
+            ("histroy", Some("history")),
+            ("aprove", Some("approve")),
+            ("syn", Some("sync")),
+            ("apps", None),
+            ("x", None),
+            ("example-repo", None),
+        ] {
+            assert_eq!(meant(word).as_deref(), expected, "{word}");
+        }
     }
 
     #[test]

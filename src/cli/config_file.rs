@@ -60,7 +60,12 @@ pub fn receivers(path: &Path, inputs: &mut gitops::Inputs) -> Result<Vec<Receive
     inputs.file(path);
     let place = || format!("--notify {}", path.display());
     let text = text("--notify", path)?;
-    let values: Option<Vec<Value>> = serde_yaml::from_str(&text).with_context(place)?;
+    let values: Option<Value> = serde_yaml::from_str(&text).with_context(place)?;
+    let values = match values {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(values)) => Some(values),
+        Some(_) => bail!("{}: write a list of receivers: each begins with `- type: …`", place()),
+    };
     let mut specs: Vec<Notification> = Vec::new();
     for (index, value) in values.into_iter().flatten().enumerate() {
         let mut unknown = Vec::new();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -30,8 +30,9 @@ pub async fn config(server: Option<&str>, kubeconfig: Option<&Path>) -> Result<C
         );
         return Ok(Config::new(url));
     };
-    let parsed =
-        Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+    // Looked at first: what cannot be read at all is said in one breath.
+    std::fs::File::open(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+    let parsed = Kubeconfig::read_from(path).with_context(|| format!("{} is no kubeconfig", path.display()))?;
     let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?;
@@ -51,7 +52,11 @@ pub async fn named(args: &ConnectionArgs, data: &DataDir) -> Result<Config> {
         (Some(path), _) => Some(path.clone()),
         (None, Some(_)) => None,
         (None, None) if default.is_file() => Some(default),
-        (None, None) => exported.or(Some(default)),
+        (None, None) if exported.is_some() => exported,
+        (None, None) => bail!(
+            "no API server is known: {} is not there; is `reconcile` running? Else give --kubeconfig or --server",
+            default.display()
+        ),
     };
     config(args.server.as_deref(), kubeconfig.as_deref()).await
 }
@@ -71,8 +76,10 @@ pub async fn answering(config: Config) -> Result<Client> {
     let request = http::Request::get("/readyz").body(Vec::new())?;
     match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), client.request_text(request)).await {
         Ok(Ok(_) | Err(kube::Error::Api(_))) => Ok(client),
-        Ok(Err(error)) => Err(anyhow::Error::new(error).context(format!("the API server {url} cannot be reached"))),
-        Err(_) => anyhow::bail!("the API server {url} did not answer within {ANSWER_SECONDS} s"),
+        Ok(Err(error)) => Err(anyhow::Error::new(error).context(format!(
+            "the API server {url} cannot be reached (is `reconcile` running?)"
+        ))),
+        Err(_) => bail!("the API server {url} did not answer within {ANSWER_SECONDS} s (is `reconcile` running?)"),
     }
 }
 

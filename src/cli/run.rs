@@ -28,7 +28,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
     let data = DataDir::locate(&args.data)?;
     let configs = sources(&args, &data)?;
     for config in &configs {
-        gitops::check(config)?;
+        gitops::check(config).map_err(|error| typo(&args, error.into()))?;
     }
     let shutdown = signals()?;
     if args.dry_run {
@@ -47,6 +47,15 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         None => all_in_one(&args, &data, configs, shutdown).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The error, with a tip where what is no SOURCE looks like a command.
+fn typo(args: &RunArgs, error: anyhow::Error) -> anyhow::Error {
+    let is_there = std::path::Path::new(&args.source).exists();
+    match super::args::meant(&args.source).filter(|_| args.config.is_none() && !is_there) {
+        Some(command) => anyhow::anyhow!("{error:#}; did you mean `reconcile {command}`?"),
+        None => error,
+    }
 }
 
 /// Carries out a plan.

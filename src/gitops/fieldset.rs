@@ -13,11 +13,18 @@ pub fn applied_by(object: &Value, manager: &str) -> Option<Value> {
         .reduce(|a, b| union(&a, &b))
 }
 
-/// The managers other than us that wrote the object itself (not only its status), the latest first.
+/// The managers other than us that wrote the object itself (not only its status) since we last changed it, the latest
+/// first. Times are whole seconds.
 pub fn other_managers(object: &Value) -> Vec<String> {
+    let ours = entries(object).filter(|entry| entry["manager"] == MANAGER && is_main(entry));
+    let ours = ours
+        .filter_map(|entry| entry["time"].as_str())
+        .max()
+        .unwrap_or_default();
     let mut found: Vec<(&str, &str)> = entries(object)
         .filter(|entry| entry["manager"] != MANAGER && is_main(entry))
         .filter_map(|entry| Some((entry["time"].as_str().unwrap_or_default(), entry["manager"].as_str()?)))
+        .filter(|(time, _)| *time >= ours)
         .collect();
     found.sort_unstable();
     found.reverse();

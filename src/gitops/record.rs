@@ -143,8 +143,11 @@ pub struct Past {
     pub revision: Revision,
     /// When it was applied first.
     pub at: Timestamp,
-    /// What that changed, repairs of drift included.
+    /// What that changed, without what only undid another hand's changes.
     pub counts: Counts,
+    /// How often what another hand changed was made again as the revision says.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub repairs: usize,
     /// How much was wrong, in the end.
     pub problem_count: usize,
     /// When all of it was found healthy, where that is looked at.
@@ -161,6 +164,8 @@ pub struct Synced {
     pub revision: Revision,
     /// What was done.
     pub counts: Counts,
+    /// The part of it that only undid what another hand did.
+    pub repairs: Counts,
     /// What was wrong.
     pub problems: Vec<Problem>,
     /// What waits for approval.
@@ -175,12 +180,14 @@ impl Record {
         let Synced {
             revision,
             counts,
+            repairs,
             mut problems,
             approval,
             mut drifted,
         } = round;
         let drift_count = drifted.len();
         drifted.truncate(RECORDED);
+        let counts = counts.without(repairs);
         let problem_count = problems.len();
         problems.truncate(PROBLEMS);
         let is_new = self.revision.as_ref() != Some(&revision);
@@ -195,6 +202,10 @@ impl Record {
         // No sync of ours, and so no other time of it.
         self.drifted = drifted;
         self.drift_count = drift_count;
+        if let Some(latest) = self.history.front_mut().filter(|_| !is_new) {
+            latest.repairs += repairs.changes();
+        }
+        // A repair is no sync of the revision: neither the time of that nor what it did are others.
         if !is_news {
             return;
         }
@@ -203,6 +214,7 @@ impl Record {
                 revision: revision.clone(),
                 at: now,
                 counts,
+                repairs: 0,
                 problem_count,
                 healthy_at: None,
                 quarantined: None,
@@ -210,7 +222,7 @@ impl Record {
             self.history.truncate(HISTORY);
             self.stays = None;
         } else if let Some(latest) = self.history.front_mut() {
-            // What was put off, and what was repaired meanwhile.
+            // What was put off.
             latest.counts = latest.counts.and_changes(counts);
             latest.problem_count = problem_count;
         }
@@ -221,6 +233,10 @@ impl Record {
         self.problem_count = problem_count;
         self.approval = approval;
     }
+}
+
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What people ask of a source.
@@ -263,6 +279,7 @@ mod tests {
                 create: changes,
                 ..Counts::default()
             },
+            repairs: Counts::default(),
             problems: Vec::new(),
             approval: None,
             drifted: Vec::new(),
@@ -283,6 +300,20 @@ mod tests {
         record.synced(round("a", 1), at(3));
         assert_eq!((record.synced_at, record.history.len()), (Some(at(3)), 1));
         assert_eq!(record.history[0].counts.create, 3);
+    }
+
+    #[test]
+    fn a_repair_is_no_sync_of_the_revision() {
+        let mut record = Record::default();
+        record.synced(round("a", 2), at(1));
+        let repair = Synced {
+            repairs: round("a", 1).counts,
+            ..round("a", 1)
+        };
+        record.synced(repair, at(2));
+        let latest = &record.history[0];
+        assert_eq!((latest.counts.create, latest.repairs), (2, 1));
+        assert_eq!((record.synced_at, record.counts.create), (Some(at(1)), 2));
     }
 
     #[test]

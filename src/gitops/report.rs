@@ -177,6 +177,17 @@ impl Counts {
         }
     }
 
+    /// These without those changes.
+    pub fn without(self, other: Self) -> Self {
+        Self {
+            create: self.create.saturating_sub(other.create),
+            update: self.update.saturating_sub(other.update),
+            replace: self.replace.saturating_sub(other.replace),
+            delete: self.delete.saturating_sub(other.delete),
+            ..self
+        }
+    }
+
     /// How many objects are, or would be, written.
     pub fn changes(&self) -> usize {
         self.create + self.update + self.replace + self.delete

@@ -12,6 +12,7 @@ mod flags;
 mod follow;
 mod followers;
 mod git;
+mod hands;
 mod harness;
 mod ignored;
 mod kills;

@@ -329,7 +329,7 @@ async fn people_go_back_to_a_hash_a_tag_or_the_beginning_of_a_hash() {
     for (wanted, reason) in [
         (
             "nope",
-            "has no branch, tag or commit nope (branches: main; tags: v2); applied before: ",
+            "has no branch, tag or commit nope (branches: main; tags: v2); give a hash or the beginning of one, a branch or a tag; applied before: ",
         ),
         (&commits[2][..7], "is what the source is at"),
     ] {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{COLUMN, Ink, Style, count, printable};
 use crate::gitops::manage::{Forgotten, Status};
 use crate::gitops::record::{Healthy, Past, Quarantine, Record};
+use crate::gitops::report::Counts;
 
 /// The sources, a line each; then what is wrong, a line each.
 pub fn statuses(all: &[Status], now: Timestamp, style: Style) -> String {
@@ -113,7 +114,8 @@ pub fn forgotten(forgotten: &Forgotten, style: Style) -> String {
 
 /// The revisions that were applied, a line each.
 pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
-    let header = ["APPLIED", "CHANGES", "ERRORS", "STATE", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
+    let header =
+        ["APPLIED", "CHANGES", "REPAIRS", "ERRORS", "STATE", "REVISION"].map(|name| (Ink::Heading, name.to_owned()));
     let mut rows = vec![header];
     rows.extend(past.iter().map(|past| {
         let errors = if past.problem_count == 0 {
@@ -123,13 +125,24 @@ pub fn history(past: &VecDeque<Past>, now: Timestamp, style: Style) -> String {
         };
         [
             (Ink::Plain, ago(past.at, now)),
-            (Ink::Plain, past.counts.changes().to_string()),
+            (Ink::Plain, changes(past.counts)),
+            (Ink::Plain, past.repairs.to_string()),
             (errors, past.problem_count.to_string()),
             seen(past),
             (Ink::Plain, past.revision.to_string()),
         ]
     }));
     table(&rows, &mut Widths::default(), style)
+}
+
+/// Created, changed (in place or by a replacement) and deleted.
+fn changes(counts: Counts) -> String {
+    format!(
+        "+{} ~{} -{}",
+        counts.create,
+        counts.update + counts.replace,
+        counts.delete
+    )
 }
 
 /// What became of a revision, where its health was looked at or it was gone back from.
@@ -323,7 +336,7 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::gitops::FollowedBy;
-    use crate::gitops::report::{Commit, Counts, Revision};
+    use crate::gitops::report::{Commit, Revision};
 
     fn commit(id: &str, subject: &str) -> Commit {
         Commit {
@@ -399,7 +412,12 @@ quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
         let past = |id: &str, healthy: bool, quarantined: bool| Past {
             revision: Revision::Commit(commit(id, "one")),
             at: at(0),
-            counts: Counts::default(),
+            counts: Counts {
+                create: 2,
+                replace: 1,
+                ..Counts::default()
+            },
+            repairs: 3,
             problem_count: 0,
             healthy_at: healthy.then(|| at(1)),
             quarantined: quarantined.then(|| "Failed".to_owned()),
@@ -407,10 +425,10 @@ quarantined bbbbbbb (main) bad (20s ago): Pod default/web: Failed
         let all = [past("a", false, false), past("b", false, true), past("a", true, false)];
         let text = history(&all.into_iter().collect(), at(60), Style::default());
         let expected = "\
-APPLIED   CHANGES   ERRORS   STATE         REVISION
-60s ago   0         0        -             aaaaaaa (main) one
-60s ago   0         0        quarantined   bbbbbbb (main) one
-60s ago   0         0        healthy       aaaaaaa (main) one
+APPLIED   CHANGES    REPAIRS   ERRORS   STATE         REVISION
+60s ago   +2 ~1 -0   3         0        -             aaaaaaa (main) one
+60s ago   +2 ~1 -0   3         0        quarantined   bbbbbbb (main) one
+60s ago   +2 ~1 -0   3         0        healthy       aaaaaaa (main) one
 ";
         assert_eq!(text, expected);
     }

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::applyset::ApplySet;
 use super::error::Error;
 use super::fail_point;
+use super::health::is_going;
 use super::plan::{Plan, Step};
 use super::predict::refusals;
-use super::report::{Action, Change, Counts, ObjectKey, Problem, Report, Reporter};
+use super::report::{Action, Cause, Change, Counts, ObjectKey, Problem, Report, Reporter};
 use super::requests::{Mode, Requests};
 
 mod going;
@@ -35,6 +36,8 @@ const NAMESPACE_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Applied {
     /// What was done.
     pub counts: Counts,
+    /// How much of it only undid what another hand did.
+    pub repairs: Counts,
     /// What failed.
     pub problems: Vec<Problem>,
     /// Objects as the API server has them after our write.
@@ -157,6 +160,9 @@ impl Applier<'_> {
             }
         }
         applied.counts.add(step.action);
+        if matches!(step.cause, Cause::Drift { .. }) {
+            applied.repairs.add(step.action);
+        }
         self.reporter.report(Report::Change(Change {
             action: step.action,
             object: step.key.clone(),
@@ -167,6 +173,10 @@ impl Applier<'_> {
 
     async fn step(&self, step: &Step) -> Result<Option<Done>, kube::Error> {
         match (step.action, &step.manifest, &step.live) {
+            // Deleted by another hand, and still going.
+            (Action::Create, Some(manifest), Some(live)) if is_going(live) => {
+                self.replace(step, manifest, live).await.map(Some)
+            }
             (Action::Create | Action::Update, Some(manifest), _) => self.write(step, manifest).await.map(Some),
             (Action::Replace, Some(manifest), None) => self.write(step, manifest).await.map(Some),
             (Action::Replace, Some(manifest), Some(live)) => self.replace(step, manifest, live).await.map(Some),

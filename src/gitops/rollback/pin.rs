@@ -24,9 +24,12 @@ impl Rollback {
     ) -> Result<(), Error> {
         match self.resolve(tools.source, &inventory.record, wanted, head).await {
             Ok(instead) => {
+                // Why it was gone back from at first says more.
+                let known = inventory.record.quarantine.as_ref();
+                let known = known.filter(|known| known.revision.id() == head.id());
                 let quarantine = Quarantine {
                     revision: head.clone(),
-                    reason: BY_HAND.to_owned(),
+                    reason: known.map_or_else(|| BY_HAND.to_owned(), |known| known.reason.clone()),
                     at: Timestamp::now(),
                     instead,
                     pinned: Some(wanted.to_owned()),
@@ -65,7 +68,10 @@ impl Rollback {
             .filter_map(|past| past.revision.commit().cloned())
             .collect();
         let found = source.find(wanted, &known).await.map_err(|error| match error {
-            Error::Source(reason) => Error::Source(format!("{reason}{}", applied(&known))),
+            Error::Source(reason) => Error::Source(format!(
+                "{reason}; give a hash or the beginning of one, a branch or a tag{}",
+                applied(&known)
+            )),
             other => other,
         })?;
         if found.id == head.id() {

@@ -117,7 +117,15 @@ impl Follower {
 
     /// Says in the cluster that this process does not follow the source any more.
     pub(super) async fn end(self) {
-        let Self { engine, membership, .. } = self;
+        let Self {
+            engine,
+            membership,
+            drift,
+            watch,
+            ..
+        } = self;
+        // They would see the API server end.
+        drop((drift, watch));
         let claim = engine.claim.clone().unwrap_or_else(|| UNTOLD.to_owned());
         let say = async {
             let mut inventory = engine.inventory().await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,6 +24,22 @@ pub struct Watch {
     /// The folders watched, by what identifies them on disk.
     folders: Vec<(PathBuf, Option<(u64, u64)>)>,
     _watcher: RecommendedWatcher,
+}
+
+/// The error with the paths that it is about.
+fn told(error: &notify::Error) -> String {
+    let reason = match &error.kind {
+        ErrorKind::PathNotFound => "no such file or directory".to_owned(),
+        ErrorKind::MaxFilesWatch => "the system's limit of watches is reached (fs.inotify.max_user_watches)".to_owned(),
+        ErrorKind::Io(error) => error.to_string(),
+        ErrorKind::Generic(reason) => reason.clone(),
+        _ => return error.to_string().trim_end_matches(['.', ' ']).to_owned(),
+    };
+    let paths: Vec<String> = error.paths.iter().map(|path| path.display().to_string()).collect();
+    match paths.is_empty() {
+        true => reason,
+        false => format!("{}: {reason}", paths.join(", ")),
+    }
 }
 
 /// Device and inode; None where there is nothing.
@@ -75,7 +91,7 @@ impl Watch {
     ) -> Result<Self, Error> {
         let changed = Arc::new(Notify::new());
         let wake = Arc::clone(&changed);
-        let failed = |error: notify::Error| Error::Source(format!("cannot watch files: {error}"));
+        let failed = |error: notify::Error| Error::Source(format!("cannot watch files: {}", told(&error)));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let relevant = match &event {
                 // Our own reading must not wake us.

@@ -14,7 +14,7 @@ use crate::gitops::manifests::Intended;
 use crate::gitops::on_drift;
 use crate::gitops::plan::{Plan, labelled};
 use crate::gitops::record::Record;
-use crate::gitops::report::{Action, ObjectKey};
+use crate::gitops::report::{Action, Cause, ObjectKey};
 
 impl Engine {
     /// Records which manifests were applied as they are. While something could not be read, what was recorded stays: it
@@ -63,6 +63,11 @@ impl Engine {
                 step.action = Action::Replace;
                 step.cause = cause.clone();
                 step.reasons.clone_from(reasons);
+            } else if begun && step.action == Action::Replace && matches!(step.cause, Cause::Drift { .. }) {
+                // Not told to go by us: another hand deleted it, and whose is written nowhere.
+                step.action = Action::Create;
+                step.cause = Cause::Drift { manager: None };
+                step.reasons.clear();
             }
             if let (Action::Unchanged, Some(manifest), Some(live)) = (step.action, &step.manifest, &step.live) {
                 self.settled

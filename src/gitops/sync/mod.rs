@@ -268,6 +268,7 @@ impl Engine {
             Synced {
                 revision: prepared.revision.clone(),
                 counts: applied.counts,
+                repairs: applied.repairs,
                 problems: problems.iter().cloned().collect(),
                 approval: prepared.plan.approval.clone(),
                 drifted: on_drift::drifted(&prepared.plan.steps),

@@ -5,7 +5,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::happening::{Event, Happening, Level, bounded};
+use super::happening::{Event, Happening, Level, bounded_bytes};
 use super::narrator::Listener;
 use crate::client::Told;
 use crate::client::events::{Kind, Note, Poster};
@@ -14,8 +14,8 @@ use crate::gitops::applyset::NAMESPACE;
 /// Events of one source that wait for the API server.
 const QUEUE: usize = 64;
 
-/// The longest message, as `kubectl`'s own recorder bounds it.
-const MESSAGE_MAX: usize = 1024;
+/// The longest message in bytes: API servers refuse longer ones.
+const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Who tells.
 const COMPONENT: &str = "reconcile";
@@ -51,7 +51,7 @@ impl Listener for ClusterEvents {
                 Level::Error => Kind::Warning,
             },
             reason: happening.event.name(),
-            message: bounded(&message(happening), MESSAGE_MAX),
+            message: bounded_bytes(&message(happening), MESSAGE_BYTES_MAX),
             at: happening.at,
         };
         if let Err(error) = self.0.try_send(note) {

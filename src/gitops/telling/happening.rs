@@ -11,6 +11,9 @@ use crate::gitops::report::{Action, Change, Counts, Problem, Revision};
 /// How many problems a message lists.
 const LISTED: usize = 10;
 
+/// The longest name of a revision in a message, in characters: the first lines of some commits are stories.
+const REVISION_MAX: usize = 72;
+
 /// The longest line of a message, in characters: some problems quote what the API server said at length.
 const LINE_MAX: usize = 500;
 
@@ -121,7 +124,7 @@ impl Happening {
 
     /// A revision was applied, or what was put off.
     pub fn synced(revision: &Revision, counts: Counts, problem_count: usize) -> Self {
-        let mut text = format!("{revision}: {}", sum(counts));
+        let mut text = format!("{}: {}", short(revision), sum(counts));
         if problem_count > 0 {
             text.push_str(&format!(", {problem_count} wrong"));
         }
@@ -134,7 +137,11 @@ impl Happening {
 
     /// These problems are new.
     pub fn problems(revision: &Revision, counts: Counts, new: &[&Problem]) -> Self {
-        let mut text = format!("{revision}: {} wrong", new.len());
+        let done = match counts.changes() {
+            0 => String::new(),
+            _ => format!("{}, ", sum(counts)),
+        };
+        let mut text = format!("{}: {done}{} wrong", short(revision), new.len());
         for problem in new.iter().take(LISTED) {
             // Writing to a string cannot fail.
             write!(text, "\n{}", bounded(&problem.to_string(), LINE_MAX)).expect("a string takes text");
@@ -184,6 +191,11 @@ impl Happening {
     }
 }
 
+/// A revision, for people.
+pub fn short(revision: &Revision) -> String {
+    bounded(&revision.to_string(), REVISION_MAX)
+}
+
 /// What was done, for people.
 pub fn sum(counts: Counts) -> String {
     let named = [
@@ -211,6 +223,15 @@ pub fn bounded(text: &str, max: usize) -> String {
     }
 }
 
+/// At most that many bytes, cut between characters and with an ellipsis where there were more.
+pub fn bounded_bytes(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max.saturating_sub('…'.len_utf8()));
+    format!("{}…", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +240,14 @@ mod tests {
     fn text_is_cut_between_characters() {
         for (text, max, cut) in [("äöü", 3, "äöü"), ("äöüß", 3, "äö…"), ("", 0, "")] {
             assert_eq!(bounded(text, max), cut);
+        }
+    }
+
+    #[test]
+    fn text_is_cut_to_bytes_between_characters() {
+        for (text, max, cut) in [("äöü", 6, "äöü"), ("äöüß", 7, "äö…"), ("abcdef", 5, "ab…")] {
+            assert_eq!(bounded_bytes(text, max), cut);
+            assert!(cut.len() <= max);
         }
     }
 

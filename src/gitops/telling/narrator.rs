@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::happening::{Event, Happening};
+use super::happening::{Event, Happening, short};
 use crate::gitops::observed::{Observed, Round, Step};
 use crate::gitops::on_drift::Drifted;
 use crate::gitops::report::{Cause, Problem, Report, Reporter};
@@ -109,18 +109,22 @@ fn after(round: &Round<'_>, was_failing: bool, repaired: usize) -> Vec<Happening
     let mut told = Vec::new();
     let is_well = now.problem_count == 0;
     let moved = before.revision.as_ref().map(|known| known.id()) != Some(revision.id());
-    if counts.changes() > repaired || (moved && is_well) {
-        told.push(Happening::synced(revision, counts, now.problem_count));
-    } else if is_well && (was_failing || before.problem_count > 0) {
-        told.push(Happening {
-            revision: Some(revision.clone()),
-            ..Happening::said(Event::Recovered, format!("{revision}: all is as the source says again"))
-        });
-    }
     let known: BTreeSet<&Problem> = before.problems.iter().collect();
     let new: Vec<&Problem> = now.problems.iter().filter(|problem| !known.contains(problem)).collect();
+    let waits = now.approval.is_some();
+    // One sync is told once: what is wrong says what was done as well.
     if !new.is_empty() {
         told.push(Happening::problems(revision, counts, &new));
+    } else if counts.changes() > repaired || (moved && is_well && !waits) {
+        told.push(Happening::synced(revision, counts, now.problem_count));
+    } else if is_well && !waits && (was_failing || before.problem_count > 0) {
+        told.push(Happening {
+            revision: Some(revision.clone()),
+            ..Happening::said(
+                Event::Recovered,
+                format!("{}: all is as the source says again", short(revision)),
+            )
+        });
     }
     let known: BTreeSet<&Drifted> = before.drifted.iter().collect();
     let new: Vec<&Drifted> = now.drifted.iter().filter(|one| !known.contains(one)).collect();
@@ -142,6 +146,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::gitops::budget::Approval;
     use crate::gitops::record::Record;
     use crate::gitops::report::{Counts, Revision};
 
@@ -161,6 +166,28 @@ mod tests {
             problem_count: wrong.len(),
             ..Record::default()
         }
+    }
+
+    #[test]
+    fn deletions_that_wait_are_no_sync_that_changed_nothing() {
+        let (before, now) = (record("a", &[]), record("b", &[]));
+        let approval = Some(Approval {
+            token: "t".into(),
+            deletes: 6,
+            owned: 8,
+        });
+        let now = Record { approval, ..now };
+        let round = Round {
+            before: &before,
+            now: &now,
+            revision: now.revision.as_ref().expect("one"),
+            counts: Counts::default(),
+            owned: 8,
+            waiting: 0,
+            elapsed: Duration::ZERO,
+        };
+        let events: Vec<Event> = after(&round, false, 0).iter().map(|one| one.event).collect();
+        assert_eq!(events, [Event::ApprovalRequired]);
     }
 
     #[test]
@@ -192,7 +219,7 @@ mod tests {
                 1,
                 0,
                 false,
-                vec![Event::Synced, Event::Problem],
+                vec![Event::Problem],
             ),
         ] {
             let round = Round {

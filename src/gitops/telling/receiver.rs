@@ -16,6 +16,9 @@ use crate::gitops::report::Revision;
 use crate::gitops::webhook::Secret;
 use crate::object::source::Notification;
 
+/// The longest first line, in characters: notices on small screens show no more.
+const TITLE_MAX: usize = 120;
+
 /// The most characters that Discord takes.
 const DISCORD_MAX: usize = 2000;
 
@@ -170,7 +173,7 @@ impl Listener for Notifier {
 }
 
 fn body(form: Form, source: &str, happening: &Happening) -> Value {
-    let text = format!("[{source}] {}: {}", happening.event.name(), happening.text);
+    let text = titled(&format!("[{source}] {}", happening.event.name()), &happening.text);
     match form {
         Form::Generic => json!({
             "source": source,
@@ -189,6 +192,16 @@ fn body(form: Form, source: &str, happening: &Happening) -> Value {
         }
         Form::Mattermost => json!({"text": bounded(&text, CHAT_MAX).replace('@', "@\u{200b}")}),
         Form::Discord => json!({"content": bounded(&text, DISCORD_MAX), "allowed_mentions": {"parse": []}}),
+    }
+}
+
+/// The text under a first line that fits where only that is shown.
+fn titled(what: &str, text: &str) -> String {
+    let whole = format!("{what}: {text}");
+    let first = whole.lines().next().unwrap_or_default();
+    match bounded(first, TITLE_MAX) {
+        title if title == first => whole,
+        title => format!("{title}\n{text}"),
     }
 }
 

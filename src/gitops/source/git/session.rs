@@ -110,7 +110,8 @@ impl<'a> Session<'a> {
             Some("403") => "the server forbids it (403); may these credentials read the repository?".into(),
             Some("404") => "the server has no such repository (404), or hides it from these credentials".into(),
             Some(code) if code.starts_with('5') => format!("the server fails ({code})"),
-            _ => message,
+            // What the other side said may have lines of its own.
+            _ => message.split_whitespace().collect::<Vec<_>>().join(" "),
         }
     }
 
