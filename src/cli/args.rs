@@ -123,7 +123,7 @@ pub struct RunArgs {
     pub source: String,
 
     /// Follow the sources in this file instead of SOURCE: manifests of kind Source, group reconcile.dev/v1, one a document
-    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "schedule", "sync_window", "no_prune", "drift", "rollback", "health_timeout", "verify_commits", "verify_tags", "notify"])]
+    #[arg(long, value_name = "FILE", env = "RECONCILE_CONFIG", conflicts_with_all = ["source", "reference", "semver", "credentials", "path", "ignore", "submodules", "schedule", "sync_window", "no_prune", "drift", "rollback", "health_timeout", "verify_commits", "verify_tags", "notify"])]
     pub config: Option<PathBuf>,
 
     /// Print what would change, change nothing; exit 0 same, 1 differs, 2 error
@@ -161,6 +161,10 @@ pub struct RunArgs {
     /// What to leave out, as in a .gitignore; may be repeated. What is left out is as if absent: its objects are deleted
     #[arg(long, value_name = "PATTERN", env = "RECONCILE_IGNORE", value_delimiter = ';')]
     pub ignore: Vec<String>,
+
+    /// Read the manifests of git submodules as well, at their places. A login is only for submodules on the same host
+    #[arg(long, env = "RECONCILE_SUBMODULES")]
+    pub submodules: bool,
 
     /// What a remote asks for, as files of this directory: username, password, bearerToken, identity, identity.password, known_hosts, ca.crt, proxy
     #[arg(long, value_name = "DIR", env = "RECONCILE_CREDENTIALS")]

@@ -128,6 +128,7 @@ fn sources(args: &RunArgs, data: &DataDir) -> Result<Vec<gitops::Config>> {
         semver: args.semver.clone(),
         path: args.path.clone(),
         ignore: args.ignore.clone(),
+        submodules: args.submodules,
         interval: args.interval,
         schedules: args.schedule.clone(),
         windows: args.sync_window.clone(),

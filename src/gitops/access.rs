@@ -176,6 +176,16 @@ impl Access {
         Ok(access)
     }
 
+    /// For another host: whom to trust, and through which proxy, without what lets us in.
+    pub(super) fn without_login(&self) -> Self {
+        Self {
+            known_hosts: self.known_hosts.clone(),
+            authorities: self.authorities.clone(),
+            proxy: self.proxy.clone(),
+            ..Self::default()
+        }
+    }
+
     /// What tells whoever logs in with this from others; None where it lets nobody in. Holds secrets.
     pub(super) fn login(&self) -> Option<String> {
         let secrets = [&self.username, &self.password, &self.bearer_token, &self.identity];

@@ -38,6 +38,8 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// What is left out below it, as in a `.gitignore`: as if it were absent, so that its objects are deleted.
     pub ignore: Vec<String>,
+    /// Whether the manifests of git submodules are read as well.
+    pub submodules: bool,
     /// How often to ask a remote, and the safety net under file events.
     pub interval: Duration,
     /// Cron expressions with seconds (six fields, local time) that say when to sync, instead of `interval` and events.
@@ -95,6 +97,7 @@ impl Config {
             access: Access::default(),
             ignore: Vec::new(),
             path: None,
+            submodules: false,
             interval: Duration::from_secs(30),
             schedules: Vec::new(),
             depends_on: Vec::new(),

@@ -81,6 +81,11 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub ignore: Option<Vec<String>>,
+    /// Whether the manifests of git submodules are read as well, at their places. False if left out: what came from a
+    /// folder that is a submodule now stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub submodules: Option<bool>,
     /// How often to poll a remote, and the safety net under file events: `30s`, `5m`. 30s if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]

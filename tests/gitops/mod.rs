@@ -34,6 +34,7 @@ mod signatures;
 mod sources;
 mod sources_signed;
 mod state;
+mod submodules;
 mod waves;
 mod webhooks;
 mod windows;

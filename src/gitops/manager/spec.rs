@@ -193,6 +193,7 @@ pub fn config(name: &str, spec: &SourceSpec, data_dir: PathBuf) -> Result<Config
     config.semver.clone_from(&spec.semver);
     config.path = spec.path.as_ref().map(PathBuf::from);
     config.ignore = spec.ignore.clone().unwrap_or_default();
+    config.submodules = spec.submodules.unwrap_or(false);
     config.schedules = spec.schedules.clone().unwrap_or_default();
     config.depends_on = spec.depends_on.clone().unwrap_or_default();
     config.windows = (spec.windows.iter().flatten().enumerate())

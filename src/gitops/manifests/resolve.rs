@@ -51,6 +51,8 @@ pub struct Manifests {
     pub unreadable: Vec<Unreadable>,
     /// Files without a byte in them.
     pub empty: Vec<String>,
+    /// Folders that nobody asked to read, though they may declare objects.
+    pub skipped: Vec<String>,
 }
 
 impl Manifests {
@@ -66,6 +68,12 @@ impl Manifests {
         }
         if let Some(path) = self.empty.iter().find(|path| Some(path.as_str()) == file) {
             return Some(format!("{path} is empty; delete the file to delete its objects"));
+        }
+        let inside = |folder: &&String| file?.strip_prefix(folder.as_str())?.strip_prefix('/');
+        if let Some(folder) = self.skipped.iter().find(|folder| inside(folder).is_some()) {
+            return Some(format!(
+                "{folder}, from which it came, is a git submodule now and not read"
+            ));
         }
         self.unreadable
             .iter()

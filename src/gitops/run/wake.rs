@@ -118,7 +118,12 @@ impl Follower {
                 }
                 Wake::Fetched(Ok(())) => {
                     self.reporter.observe(&Observed::Fetched(true));
-                    self.fetch_backoff = BACKOFF.0;
+                    if self.source.lacks_modules() {
+                        self.fetch_retry = Some(Instant::now() + self.fetch_backoff);
+                        self.fetch_backoff = (self.fetch_backoff * 2).min(BACKOFF.1);
+                    } else {
+                        self.fetch_backoff = BACKOFF.0;
+                    }
                     self.told.fetch_failure = None;
                     self.pin_waits = false;
                     if std::mem::take(&mut self.fetch_again) {

@@ -30,9 +30,8 @@ pub(super) fn read(root: &Path, folder: &Path, ignored: &Ignored) -> Result<Snap
     let revision = Revision::Directory { hash: hash(&files) };
     Ok(Snapshot {
         files,
-        revision,
         problems,
-        notices: Vec::new(),
+        ..Snapshot::of(revision)
     })
 }
 

@@ -59,24 +59,11 @@ impl Source {
     pub async fn read_commit(&self, commit: &Commit) -> Result<Snapshot, Error> {
         self.have(commit).await?;
         let (source, commit) = (self.clone(), commit.clone());
-        blocking(move || {
-            let Inner {
-                kind, folder, ignored, ..
-            } = &*source.inner;
-            let repository = match kind {
-                Kind::Directory(_) => return source.inner.read(View::Committed),
-                Kind::Repository(root) => git::open(root)?,
-                Kind::Remote { clone, .. } => git::open(clone)?,
-            };
-            // It was verified when it was applied, and is again; what was verified last is another matter.
-            let policy = source
-                .inner
-                .gate
-                .as_ref()
-                .map(|gate| git::Policy { gate, remember: false });
-            git::read_commit(&repository, &commit, folder, ignored, policy)
-        })
-        .await
+        let read = move || source.inner.read_commit(&commit);
+        if self.inner.modules.are_wanted() {
+            self.fetch_lacking(read.clone()).await?;
+        }
+        blocking(read).await.map(|snapshot| self.inner.told(snapshot))
     }
 
     /// Keeps a commit in our clone, whatever becomes of the remote's branches; one for each purpose. Repositories on
@@ -104,6 +91,27 @@ impl Source {
             return Ok(());
         }
         self.fetch(Reference::Named(commit.id.clone())).await
+    }
+}
+
+impl Inner {
+    fn read_commit(&self, commit: &Commit) -> Result<Snapshot, Error> {
+        let Self {
+            kind, folder, ignored, ..
+        } = self;
+        let repository = match kind {
+            Kind::Directory(_) => return self.read(View::Committed),
+            Kind::Repository(root) => git::open(root)?,
+            Kind::Remote { clone, .. } => git::open(clone)?,
+        };
+        // It was verified when it was applied, and is again; what was verified last is another matter.
+        let policy = self.gate.as_ref().map(|gate| git::Policy { gate, remember: false });
+        let extent = git::Extent {
+            folder,
+            ignored,
+            modules: &self.modules,
+        };
+        git::read_commit(&repository, commit, extent, policy)
     }
 }
 

@@ -5,13 +5,14 @@ mod earlier;
 mod git;
 mod ignored;
 mod limits;
+mod modules;
 mod place;
 mod reference;
 mod turns;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::access::Access;
 use super::config::Config;
@@ -21,6 +22,7 @@ use super::trust::{Gate, Mode};
 use crate::object::source::terms;
 
 use ignored::Ignored;
+use modules::Fetched;
 use reference::Reference;
 pub use watch::Watch;
 
@@ -54,9 +56,25 @@ pub struct Snapshot {
     pub problems: Vec<Problem>,
     /// What else a person should know, e.g. that a submodule is not read.
     pub notices: Vec<String>,
+    /// Folders that nobody asked to read, though they may hold manifests: what came from them stays.
+    pub skipped: Vec<String>,
+    /// Submodules that are to be read and were not fetched yet.
+    lacking: Vec<git::Module>,
 }
 
 impl Snapshot {
+    /// That state, with nothing in it so far.
+    fn of(revision: Revision) -> Self {
+        Self {
+            files: Vec::new(),
+            revision,
+            problems: Vec::new(),
+            notices: Vec::new(),
+            skipped: Vec::new(),
+            lacking: Vec::new(),
+        }
+    }
+
     /// Whether everything was read.
     pub fn complete(&self) -> bool {
         self.problems.is_empty()
@@ -85,8 +103,11 @@ struct Inner {
     /// Below the source, empty for all of it.
     folder: PathBuf,
     ignored: Ignored,
+    modules: git::Modules,
     /// What must be signed, if anything.
     gate: Option<Gate>,
+    /// What became of its submodules.
+    fetched: Mutex<Fetched>,
 }
 
 #[derive(Debug)]
@@ -97,9 +118,9 @@ enum Kind {
     Repository(PathBuf),
     /// A repository elsewhere, cloned to `clone`.
     Remote {
-        url: git::Url,
+        url: Arc<git::Url>,
         clone: PathBuf,
-        access: Box<Access>,
+        access: Arc<Access>,
     },
 }
 
@@ -145,8 +166,21 @@ impl Source {
                 reference,
                 folder,
                 ignored,
+                modules: git::Modules::Unwanted,
                 gate: None,
+                fetched: Mutex::default(),
             };
+            if config.submodules {
+                inner.modules = match &inner.kind {
+                    Kind::Directory(_) => git::Modules::Unwanted,
+                    Kind::Repository(_) => git::Modules::OnDisk,
+                    Kind::Remote { url, access, .. } => git::Modules::Cloned(git::Origin {
+                        url: Arc::clone(url),
+                        access: Arc::clone(access),
+                        data_dir: config.data_dir.clone(),
+                    }),
+                };
+            }
             let followed = inner.reference.shown();
             // Sources of one repository may trust different people.
             let identity = match &config.name {
@@ -168,7 +202,7 @@ impl Source {
                     url.shown()
                 )));
             }
-            let access = Box::new(config.access.clone());
+            let (url, access) = (Arc::new(url), Arc::new(config.access.clone()));
             return Ok(opened(Kind::Remote { url, clone, access }, reference, folder));
         }
         let root = std::path::absolute(path).map_err(|error| Error::Source(format!("{}: {error}", config.source)))?;
@@ -246,38 +280,17 @@ impl Source {
     /// # Errors
     /// Where the remote does not answer, refuses us or has no such reference.
     pub async fn refresh(&self) -> Result<(), Error> {
-        self.fetch(self.inner.reference.clone()).await
+        self.fetch(self.inner.reference.clone()).await?;
+        self.fetch_modules().await
     }
 
     /// Fetches whatever it is from a remote.
     async fn fetch(&self, reference: Reference) -> Result<(), Error> {
-        let Kind::Remote { clone, .. } = &self.inner.kind else {
-            return Ok(());
-        };
-        // Held until the fetch ends or is given up.
-        let _turn = tokio::time::timeout(limits::FETCH_TIMEOUT, turns::turn(clone))
-            .await
-            .map_err(|_| Error::Source("an earlier fetch of the same repository has not ended; trying again".into()))?;
-        let inner = Arc::clone(&self.inner);
-        // A thread of its own: libgit2 cannot be interrupted, and a hung remote must not keep the process from ending.
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new()
-            .name("git-fetch".into())
-            .spawn(move || {
-                if let Kind::Remote { url, clone, access } = &inner.kind
-                    && sender.send(git::fetch(url, access, clone, &reference)).is_err()
-                {
-                    tracing::debug!("a fetch ended after nobody waited for it any more");
-                }
-            })
-            .map_err(|error| Error::Source(format!("cannot start a thread to fetch: {error}")))?;
-        match tokio::time::timeout(limits::FETCH_TIMEOUT, receiver).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::Source("the fetch ended without a result".into())),
-            Err(_) => Err(Error::Source(format!(
-                "fetching did not end within {} s",
-                limits::FETCH_TIMEOUT.as_secs()
-            ))),
+        match &self.inner.kind {
+            Kind::Remote { url, clone, access } => {
+                fetch(Arc::clone(url), Arc::clone(access), clone.clone(), reference).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -287,7 +300,7 @@ impl Source {
     /// Where there is nothing to read at all: the folder, the reference or the repository is gone.
     pub async fn read(&self, view: View) -> Result<Snapshot, Error> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || inner.read(view))
+        tokio::task::spawn_blocking(move || inner.read(view).map(|snapshot| inner.told(snapshot)))
             .await
             .map_err(|error| Error::Source(format!("reading the source ended early: {error}")))?
     }
@@ -302,6 +315,32 @@ impl Source {
             Kind::Repository(root) => Watch::repository(&git::metadata_paths(root)?).map(Some),
             Kind::Remote { .. } => Ok(None),
         }
+    }
+}
+
+/// Fetches from a remote into a clone.
+async fn fetch(url: Arc<git::Url>, access: Arc<Access>, clone: PathBuf, reference: Reference) -> Result<(), Error> {
+    // Held until the fetch ends or is given up.
+    let _turn = tokio::time::timeout(limits::FETCH_TIMEOUT, turns::turn(&clone))
+        .await
+        .map_err(|_| Error::Source("an earlier fetch of the same repository has not ended; trying again".into()))?;
+    // A thread of its own: libgit2 cannot be interrupted, and a hung remote must not keep the process from ending.
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("git-fetch".into())
+        .spawn(move || {
+            if sender.send(git::fetch(&url, &access, &clone, &reference)).is_err() {
+                tracing::debug!("a fetch ended after nobody waited for it any more");
+            }
+        })
+        .map_err(|error| Error::Source(format!("cannot start a thread to fetch: {error}")))?;
+    match tokio::time::timeout(limits::FETCH_TIMEOUT, receiver).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Source("the fetch ended without a result".into())),
+        Err(_) => Err(Error::Source(format!(
+            "fetching did not end within {} s",
+            limits::FETCH_TIMEOUT.as_secs()
+        ))),
     }
 }
 
@@ -324,8 +363,15 @@ impl Inner {
             reference,
             folder,
             ignored,
+            modules,
             gate,
+            fetched: _,
         } = self;
+        let extent = git::Extent {
+            folder,
+            ignored,
+            modules,
+        };
         let policy = gate.as_ref().map(|gate| git::Policy {
             gate,
             remember: view == View::Committed,
@@ -336,12 +382,12 @@ impl Inner {
                 let repository = git::open(root)?;
                 match repository.workdir().map(Path::to_owned) {
                     Some(work_tree) if view == View::OnDisk && reference.is_head() => {
-                        git::preview(&repository, &work_tree, folder, ignored, policy)
+                        git::preview(&repository, &work_tree, extent, policy)
                     }
-                    _ => git::read(&repository, reference, folder, ignored, policy),
+                    _ => git::read(&repository, reference, extent, policy),
                 }
             }
-            Kind::Remote { url, clone, .. } => git::read_clone(clone, reference, folder, ignored, policy)
+            Kind::Remote { url, clone, .. } => git::read_clone(clone, reference, extent, policy)
                 .map_err(|error| Error::Source(format!("{}: {error}", url.shown()))),
         }
     }
@@ -351,6 +397,11 @@ impl Inner {
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The problem with a submodule that cannot be read.
+fn unread(path: &str, reason: &str) -> Problem {
+    limits::problem(path, format!("the git submodule is not read: {reason}"))
 }
 
 /// Whether a file of that name may hold manifests.

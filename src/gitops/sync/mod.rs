@@ -134,6 +134,8 @@ impl Engine {
             revision,
             problems: unread,
             mut notices,
+            skipped,
+            ..
         } = snapshot;
         let parsed = manifests::parse(&files);
         drop(files);
@@ -142,6 +144,7 @@ impl Engine {
         let asked: BTreeSet<String> = asked.map(str::to_owned).collect();
         let kinds = Kinds::discover(&self.client, &asked).await?;
         let mut manifests = manifests::resolve(parsed, &kinds);
+        manifests.skipped = skipped;
         let marks = on_drift::marks(&manifests, self.on_drift);
 
         let mut unseen = BTreeSet::new();

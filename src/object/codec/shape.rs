@@ -116,7 +116,7 @@ const POINTERS: &[(&str, &[&str])] = &[
     ),
     ("ServiceAccount", &["automountServiceAccountToken"]),
     ("ServiceAccountTokenProjection", &["expirationSeconds", "user"]),
-    ("SourceSpec", &["prune", "rollback", "suspend"]),
+    ("SourceSpec", &["prune", "rollback", "submodules", "suspend"]),
     ("Toleration", &["tolerationSeconds"]),
     (
         "TopologySpreadConstraint",

@@ -7,10 +7,9 @@ use git2::{Object, ObjectType, Oid, Repository};
 use sha2::{Digest, Sha256};
 
 use super::remote::{KEPT, NAME_BYTES, kept_reference};
-use super::{Policy, Snapshot, about, failed, named, signed};
+use super::{Extent, Policy, Snapshot, about, failed, named, signed};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
-use crate::gitops::source::ignored::Ignored;
 use crate::gitops::source::reference::Reference;
 
 /// The shortest beginning of a hash that git takes.
@@ -101,8 +100,7 @@ pub(in super::super) fn keep(clone: &Path, commit: &Commit, source: &str, purpos
 pub(in super::super) fn read_commit(
     repository: &Repository,
     commit: &Commit,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     let found = find_commit(repository, commit)?;
@@ -110,7 +108,7 @@ pub(in super::super) fn read_commit(
         .filter(|policy| policy.gate.wants_tag())
         .and_then(|_| tag_of(repository, commit));
     let object = tag.unwrap_or_else(|| found.as_object().clone());
-    signed::read_exactly(repository, &object, commit.clone(), folder, ignored, policy)
+    signed::read_exactly(repository, &object, commit.clone(), extent, policy)
 }
 
 fn find_commit<'a>(repository: &'a Repository, commit: &Commit) -> Result<git2::Commit<'a>, Error> {

@@ -3,6 +3,8 @@
 mod certificate;
 mod chain;
 mod earlier;
+mod gitmodules;
+mod modules;
 mod preview;
 mod remote;
 mod session;
@@ -21,10 +23,20 @@ use crate::gitops::error::Error;
 use crate::gitops::report::{Commit, Revision};
 
 pub(super) use earlier::{among, find, find_fetched, find_in_clone, is_hash, is_in_clone, keep, read_commit};
+pub(super) use modules::{Module, Modules, Origin};
 pub(super) use preview::preview;
-pub(super) use remote::{fetch, is_fetched, read_clone};
+pub(super) use remote::{fetch, fetched, is_fetched, read_clone};
 pub(super) use signed::Policy;
 pub(super) use url::Url;
+
+/// What of a commit is read.
+#[derive(Clone, Copy)]
+pub(super) struct Extent<'a> {
+    /// From its top.
+    pub folder: &'a Path,
+    pub ignored: &'a Ignored,
+    pub modules: &'a Modules,
+}
 
 fn failed(step: &str, error: &git2::Error) -> Error {
     Error::Source(format!("{step}: {}", error.message()))
@@ -85,8 +97,7 @@ pub(super) fn metadata_paths(root: &Path) -> Result<Vec<PathBuf>, Error> {
 pub(super) fn read(
     repository: &Repository,
     reference: &Reference,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     let (object, name) = match reference {
@@ -105,7 +116,7 @@ pub(super) fn read(
             (object, Some(tag.to_owned()))
         }
     };
-    signed::read(repository, &object, name, folder, ignored, policy)
+    signed::read(repository, &object, name, extent, policy)
 }
 
 fn about(commit: &git2::Commit<'_>, reference: Option<String>) -> Commit {

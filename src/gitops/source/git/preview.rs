@@ -1,27 +1,38 @@
 //! A work tree as it lies on disk: what a person is about to commit, with what git ignores left out.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use git2::{ErrorCode, Repository, Status, StatusOptions};
 
-use super::{Policy, Snapshot, failed, head, signed};
+use super::{Extent, Policy, Snapshot, failed, head, signed};
 use crate::gitops::error::Error;
 use crate::gitops::report::{Revision, Uncommitted};
-use crate::gitops::source::directory;
-use crate::gitops::source::ignored::Ignored;
+use crate::gitops::source::{directory, unread};
+
+/// Git's mode of a submodule.
+const SUBMODULE: u32 = 0o160_000;
 
 /// Reads the files below `folder` of the work tree, untracked ones included. A policy that refuses HEAD is a problem.
 pub(crate) fn preview(
     repository: &Repository,
     work_tree: &Path,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     let index = repository
         .index()
         .map_err(|error| failed("reading the index", &error))?;
+    let Extent {
+        folder,
+        ignored,
+        modules,
+    } = extent;
+    let submodules = submodules(&index, folder);
     let by_git = |path: &str, is_folder: bool| {
+        if is_folder && !modules.are_wanted() && submodules.contains(path) {
+            return true;
+        }
         let path = folder.join(path);
         // What is tracked counts, even where a pattern would ignore it; so does a folder that holds something tracked.
         let tracked = match is_folder {
@@ -49,15 +60,42 @@ pub(crate) fn preview(
             Some(about)
         }
     };
-    Ok(Snapshot {
+    let revision = Revision::WorkTree {
+        head,
+        uncommitted: uncommitted(repository, folder)?,
+    };
+    let mut snapshot = Snapshot {
         files,
-        revision: Revision::WorkTree {
-            head,
-            uncommitted: uncommitted(repository, folder)?,
-        },
         problems,
-        notices: Vec::new(),
-    })
+        ..Snapshot::of(revision)
+    };
+    for path in submodules.into_iter().filter(|path| !ignored.matches(path, true)) {
+        if !modules.are_wanted() {
+            let text = format!("{path} is a git submodule; what is in it is not read (--submodules reads it)");
+            snapshot.notices.push(text);
+            snapshot.skipped.push(path);
+        } else if !work_tree.join(folder).join(&path).join(".git").exists() {
+            let reason = "it is not checked out; run: git submodule update --init --recursive";
+            snapshot.problems.push(unread(&path, reason));
+        }
+    }
+    Ok(snapshot)
+}
+
+/// The submodules below a folder, by their paths from there.
+fn submodules(index: &git2::Index, folder: &Path) -> BTreeSet<String> {
+    let found = index.iter().filter(|entry| entry.mode == SUBMODULE);
+    let below = found.filter_map(|entry| {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        Some(
+            Path::new(&path)
+                .strip_prefix(folder)
+                .ok()?
+                .to_string_lossy()
+                .into_owned(),
+        )
+    });
+    below.filter(|path| !path.is_empty()).collect()
 }
 
 fn uncommitted(repository: &Repository, folder: &Path) -> Result<Vec<Uncommitted>, Error> {

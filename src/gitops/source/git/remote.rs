@@ -9,10 +9,9 @@ use sha2::{Digest, Sha256};
 use super::earlier::is_hash;
 use super::session::Session;
 use super::url::Url;
-use super::{Policy, Snapshot, about, listed, signed};
+use super::{Extent, Policy, Snapshot, about, listed, signed};
 use crate::gitops::access::Access;
 use crate::gitops::error::Error;
-use crate::gitops::source::ignored::Ignored;
 use crate::gitops::source::reference::{Reference, version};
 
 /// How many bytes of a hash name what is kept for a reference; enough to never meet twice.
@@ -252,12 +251,17 @@ pub(in super::super) fn is_fetched(clone: &Path, reference: &Reference) -> bool 
     Repository::open_bare(clone).is_ok_and(|repository| Kept::of(&repository, reference).id.is_some())
 }
 
+/// What was last fetched for this reference, if anything was.
+pub(in super::super) fn fetched(clone: &Path, reference: &Reference) -> Option<String> {
+    let repository = Repository::open_bare(clone).ok()?;
+    Kept::of(&repository, reference).id.map(|id| id.to_string())
+}
+
 /// Reads the manifests as last fetched.
 pub(in super::super) fn read_clone(
     clone: &Path,
     reference: &Reference,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     let nothing = || Error::Source("nothing was fetched yet".into());
@@ -272,7 +276,7 @@ pub(in super::super) fn read_clone(
         Reference::Named(name) => Some(name.clone()),
         Reference::Newest(_) => kept.of.map(|tag| tag.trim_start_matches(TAGS).to_owned()),
     };
-    signed::read(&repository, &object, name, folder, ignored, policy)
+    signed::read(&repository, &object, name, extent, policy)
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! What a signature policy lets through: the tip if it is signed as asked, else the last revision that was.
 
-use std::path::Path;
-
 use chrono::Utc;
 use git2::{Object, ObjectType, Oid, Repository};
 
-use super::{Snapshot, about, failed, tree};
+use super::{Extent, Snapshot, about, failed, tree};
 use crate::gitops::error::Error;
 use crate::gitops::report::{Commit, Problem};
-use crate::gitops::source::ignored::Ignored;
 use crate::gitops::trust::{Gate, Tip};
 
 /// A policy, and whether what passes it is remembered: a dry run leaves nothing behind.
@@ -23,8 +20,7 @@ pub(super) fn read(
     repository: &Repository,
     object: &Object<'_>,
     name: Option<String>,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     let commit = object
@@ -32,7 +28,7 @@ pub(super) fn read(
         .map_err(|error| failed(&format!("{} is no commit", name.as_deref().unwrap_or("HEAD")), &error))?;
     let tip = about(&commit, name);
     let Some(policy) = policy else {
-        return tree::read(repository, &commit, tip, folder, ignored);
+        return tree::read(repository, &commit, tip, extent);
     };
     let object = match policy.gate.wants_tag() {
         true => object.clone(),
@@ -42,7 +38,7 @@ pub(super) fn read(
         if policy.remember {
             policy.gate.keep(&object.id().to_string(), &tip.id)?;
         }
-        return tree::read(repository, &commit, tip, folder, ignored);
+        return tree::read(repository, &commit, tip, extent);
     };
     let Some(last) = policy.gate.last_commit() else {
         return Err(Error::Source(format!(
@@ -58,7 +54,7 @@ pub(super) fn read(
         })?;
     let verified_about = about(&verified, None);
     let reason = format!("{reason}. The last verified revision stays: {}", verified_about.short());
-    let mut snapshot = tree::read(repository, &verified, verified_about, folder, ignored)?;
+    let mut snapshot = tree::read(repository, &verified, verified_about, extent)?;
     snapshot.problems.push(problem(reason));
     snapshot.problems.sort();
     Ok(snapshot)
@@ -69,8 +65,7 @@ pub(super) fn read_exactly(
     repository: &Repository,
     object: &Object<'_>,
     tip: Commit,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
     policy: Option<Policy<'_>>,
 ) -> Result<Snapshot, Error> {
     if let Some(policy) = policy
@@ -81,7 +76,7 @@ pub(super) fn read_exactly(
     let commit = object
         .peel_to_commit()
         .map_err(|error| failed(&format!("{} is no commit", tip.short()), &error))?;
-    tree::read(repository, &commit, tip, folder, ignored)
+    tree::read(repository, &commit, tip, extent)
 }
 
 /// What the policy has against the commit at HEAD, for a preview of files that are not committed yet.

@@ -1,15 +1,16 @@
 //! Reads manifests from a commit's tree. Links are followed inside the commit only.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Repository, Tree, TreeEntry};
+use git2::{ObjectType, Oid, Repository, Tree, TreeEntry};
 
-use super::{Snapshot, committed, failed};
+use super::modules::{Closed, Modules};
+use super::{Extent, Snapshot, committed, failed};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
 use crate::gitops::source::ignored::{Ignored, LIST, MAX_LIST_BYTES, list_in};
 use crate::gitops::source::limits::{Budget, MAX_DEPTH, problem, too_large};
-use crate::gitops::source::{File, is_manifest};
+use crate::gitops::source::{File, is_manifest, unread};
 
 /// How many links may lead to links.
 const MAX_LINKS: usize = 16;
@@ -29,60 +30,95 @@ struct Position<'a> {
     depth: usize,
 }
 
-struct Walk<'a> {
-    repository: &'a Repository,
-    top: &'a Tree<'a>,
+/// What was read so far.
+struct Found {
     budget: Budget,
     snapshot: Snapshot,
 }
 
-/// Reads every manifest below `folder`.
+struct Walk<'a> {
+    repository: &'a Repository,
+    top: &'a Tree<'a>,
+    modules: &'a Modules,
+    found: &'a mut Found,
+}
+
+/// Reads every manifest of the extent.
 pub(super) fn read(
     repository: &Repository,
     commit: &git2::Commit<'_>,
     about: Commit,
-    folder: &Path,
-    ignored: &Ignored,
+    extent: Extent<'_>,
 ) -> Result<Snapshot, Error> {
     let shown = format!("commit {}", about.short());
     let top = commit.tree().map_err(|error| failed(&shown, &error))?;
-    let start = match folder.as_os_str().is_empty() {
-        true => top.clone(),
-        false => top
-            .get_path(folder)
-            .and_then(|entry| entry.to_object(repository))
-            .and_then(|object| object.peel_to_tree())
-            .map_err(|_| Error::Source(format!("{shown} has no folder {}", folder.display())))?,
+    let mut found = Found {
+        budget: Budget::default(),
+        snapshot: Snapshot::of(committed(about)),
     };
-    let mut walk = Walk {
+    let walk = Walk {
         repository,
         top: &top,
-        budget: Budget::default(),
-        snapshot: Snapshot {
-            files: Vec::new(),
-            revision: committed(about),
-            problems: Vec::new(),
-            notices: Vec::new(),
-        },
+        modules: extent.modules,
+        found: &mut found,
     };
-    let real = folder.to_string_lossy();
-    lists_above(repository, &top, folder, ignored.clone())
-        .and_then(|ignored| walk.folder(&start, &real, "", &ignored, 0))
-        .map_err(|reason| Error::Source(format!("{shown}: {reason}")))?;
-    let mut snapshot = walk.snapshot;
+    walk.begin(extent.folder, extent.folder, extent.ignored.clone())
+        .map_err(|reason| match reason {
+            Missing::Folder(hint) => Error::Source(format!("{shown} has no folder {}{hint}", extent.folder.display())),
+            Missing::Other(reason) => Error::Source(format!("{shown}: {reason}")),
+        })?;
+    let mut snapshot = found.snapshot;
     snapshot.files.sort_by(|a, b| a.path.cmp(&b.path));
     snapshot.problems.sort();
     Ok(snapshot)
 }
 
-/// The lists of the folders from the commit's top to the one above the source's.
+/// Why nothing at all can be read.
+enum Missing {
+    /// There is no such folder, with what to do about it.
+    Folder(String),
+    Other(String),
+}
+
+/// Where the way to a folder leads in one repository.
+enum Way<'a> {
+    There(Tree<'a>),
+    /// To a submodule, at that path.
+    Into(PathBuf, Oid),
+    Nowhere,
+}
+
+fn way<'a>(repository: &'a Repository, top: &Tree<'a>, folder: &Path) -> Way<'a> {
+    let mut at = PathBuf::new();
+    let mut tree = top.clone();
+    for part in folder.components() {
+        at.push(part);
+        let Some(entry) = tree
+            .get_name_bytes(part.as_os_str().as_encoded_bytes())
+            .map(|entry| entry.to_owned())
+        else {
+            return Way::Nowhere;
+        };
+        if entry.kind() == Some(ObjectType::Commit) {
+            return Way::Into(at, entry.id());
+        }
+        let below = entry.to_object(repository).and_then(|object| object.peel_to_tree());
+        match below {
+            Ok(below) => tree = below,
+            Err(_) => return Way::Nowhere,
+        }
+    }
+    Way::There(tree)
+}
+
+/// The lists of the folders from the commit's top to the one above `place`, on the way to the source's folder.
 fn lists_above(
     repository: &Repository,
     top: &Tree<'_>,
-    folder: &Path,
+    [place, folder]: [&Path; 2],
     mut ignored: Ignored,
 ) -> Result<Ignored, String> {
-    for above in folder.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+    for above in place.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
         let way = folder.strip_prefix(above).unwrap_or(folder).to_string_lossy();
         let tree = match above.as_os_str().is_empty() {
             true => Ok(top.clone()),
@@ -118,6 +154,11 @@ fn read_list(repository: &Repository, tree: &Tree<'_>) -> Result<Option<Vec<u8>>
     Ok(Some(blob.content().to_vec()))
 }
 
+fn tree_of(repository: &Repository, id: Oid) -> Result<Tree<'_>, String> {
+    let tree = repository.find_commit(id).and_then(|commit| commit.tree());
+    tree.map_err(|error| error.message().to_owned())
+}
+
 fn join(above: &str, name: &str) -> String {
     match above {
         "" => name.to_owned(),
@@ -126,6 +167,72 @@ fn join(above: &str, name: &str) -> String {
 }
 
 impl Walk<'_> {
+    /// Reads the folder, of which `whole` is the way from the source's top.
+    fn begin(mut self, folder: &Path, whole: &Path, ignored: Ignored) -> Result<(), Missing> {
+        let (repository, top) = (self.repository, self.top);
+        match way(repository, top, folder) {
+            Way::Nowhere => Err(Missing::Folder(String::new())),
+            Way::There(tree) => lists_above(repository, top, [folder, folder], ignored)
+                .and_then(|ignored| self.folder(&tree, &folder.to_string_lossy(), "", &ignored, 0))
+                .map_err(Missing::Other),
+            Way::Into(place, _) if !self.modules.are_wanted() => Err(Missing::Folder(format!(
+                "; {} is a git submodule, which --submodules reads",
+                place.display()
+            ))),
+            Way::Into(place, id) => {
+                let rest = folder.strip_prefix(&place).unwrap_or(folder);
+                let ignored = lists_above(repository, top, [&place, folder], ignored).map_err(Missing::Other)?;
+                let real = place.to_string_lossy();
+                match self
+                    .modules
+                    .open(repository, top, [&real, &whole.to_string_lossy()], id)
+                {
+                    Err(Closed::Lacking(module)) => self.found.snapshot.lacking.push(module),
+                    Err(Closed::Never(reason)) => return Err(Missing::Other(format!("{real}: {reason}"))),
+                    Ok((repository, modules)) => {
+                        let tree = tree_of(&repository, id).map_err(Missing::Other)?;
+                        let walk = Walk {
+                            repository: &repository,
+                            top: &tree,
+                            modules: &modules,
+                            found: self.found,
+                        };
+                        return walk.begin(rest, whole, ignored);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What lies in a submodule, at its place.
+    fn module(&mut self, id: Oid, at: Position<'_>) -> Result<(), String> {
+        let Position { real, below, .. } = at;
+        if !self.modules.are_wanted() {
+            let text = format!("{below} is a git submodule; what is in it is not read (--submodules reads it)");
+            self.found.snapshot.notices.push(text);
+            self.found.snapshot.skipped.push(below.to_owned());
+            return Ok(());
+        }
+        match self.modules.open(self.repository, self.top, [real, below], id) {
+            Err(Closed::Lacking(module)) => self.found.snapshot.lacking.push(module),
+            Err(Closed::Never(reason)) => self.found.snapshot.problems.push(unread(below, &reason)),
+            Ok((repository, modules)) => match tree_of(&repository, id) {
+                Err(reason) => self.found.snapshot.problems.push(unread(below, &reason)),
+                Ok(tree) => {
+                    let mut walk = Walk {
+                        repository: &repository,
+                        top: &tree,
+                        modules: &modules,
+                        found: &mut *self.found,
+                    };
+                    return walk.folder(&tree, "", below, at.ignored, at.depth + 1);
+                }
+            },
+        }
+        Ok(())
+    }
+
     /// `real` is the way from the commit's top, `below` the one from the source's folder.
     fn folder(
         &mut self,
@@ -136,7 +243,8 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<(), String> {
         if depth >= MAX_DEPTH {
-            self.snapshot
+            self.found
+                .snapshot
                 .problems
                 .push(problem(below, "folders or links that contain themselves"));
             return Ok(());
@@ -148,12 +256,12 @@ impl Walk<'_> {
         let ignored = match list {
             Ok(ignored) => ignored,
             Err(reason) => {
-                self.snapshot.problems.push(problem(&list_in(below), reason));
+                self.found.snapshot.problems.push(problem(&list_in(below), reason));
                 return Ok(());
             }
         };
         for entry in tree {
-            self.budget.entry()?;
+            self.found.budget.entry()?;
             let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
             if !name.starts_with('.') {
                 let at = Position {
@@ -173,22 +281,23 @@ impl Walk<'_> {
         let kind = entry.kind();
         let is_link = kind == Some(ObjectType::Blob) && entry.filemode() == LINK;
         // Whether a link is one to a folder is known only where it leads.
-        if !is_link && at.ignored.matches(below, kind == Some(ObjectType::Tree)) {
+        if !is_link
+            && at
+                .ignored
+                .matches(below, matches!(kind, Some(ObjectType::Tree | ObjectType::Commit)))
+        {
             return Ok(());
         }
         match kind {
             Some(ObjectType::Tree) => match self.repository.find_tree(entry.id()) {
                 Ok(tree) => return self.folder(&tree, real, below, at.ignored, at.depth + 1),
-                Err(error) => self.snapshot.problems.push(problem(below, error.message())),
+                Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
             },
             Some(ObjectType::Blob) if is_link => self.link(entry, at, links)?,
             Some(ObjectType::Blob) if is_manifest(below.rsplit('/').next().unwrap_or(below)) => {
                 self.file(entry, below)?
             }
-            Some(ObjectType::Commit) => self
-                .snapshot
-                .notices
-                .push(format!("{below} is a git submodule; what is in it is not read")),
+            Some(ObjectType::Commit) => self.module(entry.id(), at)?,
             _ => {}
         }
         Ok(())
@@ -201,11 +310,11 @@ impl Walk<'_> {
             .and_then(|database| database.read_header(entry.id()))
             .map(|(size, _)| size as u64);
         match contents {
-            Err(error) => self.snapshot.problems.push(problem(below, error.message())),
-            Ok(size) if !self.budget.file(size)? => self.snapshot.problems.push(too_large(below, size)),
+            Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
+            Ok(size) if !self.found.budget.file(size)? => self.found.snapshot.problems.push(too_large(below, size)),
             Ok(_) => match self.repository.find_blob(entry.id()) {
-                Ok(blob) => self.snapshot.files.push(File::new(below, blob.content())),
-                Err(error) => self.snapshot.problems.push(problem(below, error.message())),
+                Ok(blob) => self.found.snapshot.files.push(File::new(below, blob.content())),
+                Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
             },
         }
         Ok(())
@@ -221,7 +330,7 @@ impl Walk<'_> {
         let target = match self.repository.find_blob(entry.id()) {
             Ok(blob) => String::from_utf8_lossy(blob.content()).into_owned(),
             Err(error) => {
-                self.snapshot.problems.push(problem(below, error.message()));
+                self.found.snapshot.problems.push(problem(below, error.message()));
                 return Ok(());
             }
         };
@@ -244,7 +353,7 @@ impl Walk<'_> {
             }
             Err(reason) => {
                 if relevant {
-                    self.snapshot.problems.push(problem(below, reason));
+                    self.found.snapshot.problems.push(problem(below, reason));
                 }
                 Ok(())
             }

@@ -11,10 +11,14 @@ const SCHEMES: [&str; 7] = ["http", "https", "ssh", "git", "file", "git+ssh", "s
 /// The port of SSH where the URL names none.
 const SSH_PORT: u16 = 22;
 
+/// The same of HTTP.
+const HTTP_PORT: u16 = 80;
+
 /// The same of HTTPS.
 const HTTPS_PORT: u16 = 443;
 
 /// A URL with its credentials kept apart from what is shown.
+#[derive(Clone)]
 pub(in super::super) struct Url {
     shown: String,
     scheme: String,
@@ -121,6 +125,29 @@ impl Url {
     /// Without brackets.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether both are on one host and port, and reached alike.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let port = |url: &Self| {
+            url.port.or(match url.scheme.as_str() {
+                "http" => Some(HTTP_PORT),
+                "https" => Some(HTTPS_PORT),
+                scheme if scheme.contains("ssh") => Some(SSH_PORT),
+                _ => None,
+            })
+        };
+        self.scheme == other.scheme && self.host.eq_ignore_ascii_case(&other.host) && port(self) == port(other)
+    }
+
+    /// With the login of another, where it has none itself.
+    pub fn with_login_of(mut self, other: &Self) -> Self {
+        if self.user.is_none() && self.password.is_none() {
+            self.user.clone_from(&other.user);
+            self.password.clone_from(&other.password);
+            self.secrets.extend(other.secrets.iter().cloned());
+        }
+        self
     }
 
     /// The port for HTTPS.
