@@ -3,6 +3,7 @@
 use super::{Inner, Kind, Snapshot, Source, View, git};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
+use crate::gitops::source::limits::READ_TIMEOUT;
 use crate::gitops::source::reference::Reference;
 
 impl Source {
@@ -63,7 +64,8 @@ impl Source {
         if self.inner.modules.are_wanted() {
             self.fetch_lacking(read.clone()).await?;
         }
-        blocking(read).await.map(|snapshot| self.inner.told(snapshot))
+        let read = self.inner.given_up.within(READ_TIMEOUT, read);
+        read.await.map(|snapshot| self.inner.told(snapshot))
     }
 
     /// Keeps a commit in our clone, whatever becomes of the remote's branches; one for each purpose. Repositories on

@@ -22,6 +22,9 @@ pub(super) const MAX_DEPTH: usize = 64;
 /// One fetch. A first clone of a large repository over a slow line takes minutes.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// One reading. A damaged repository can make libgit2 read without end; the largest takes seconds.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Counts what was read against the bounds.
 #[derive(Default)]
 pub(super) struct Budget {

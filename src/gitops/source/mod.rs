@@ -8,6 +8,7 @@ mod limits;
 mod modules;
 mod place;
 mod reference;
+mod threads;
 mod turns;
 mod watch;
 
@@ -24,6 +25,7 @@ use crate::object::source::terms;
 use ignored::Ignored;
 use modules::Fetched;
 use reference::Reference;
+use threads::GivenUp;
 pub use watch::Watch;
 
 /// A file that may hold manifests.
@@ -108,6 +110,7 @@ struct Inner {
     gate: Option<Gate>,
     /// What became of its submodules.
     fetched: Mutex<Fetched>,
+    given_up: GivenUp,
 }
 
 #[derive(Debug)]
@@ -169,6 +172,7 @@ impl Source {
                 modules: git::Modules::Unwanted,
                 gate: None,
                 fetched: Mutex::default(),
+                given_up: GivenUp::default(),
             };
             if config.submodules {
                 inner.modules = match &inner.kind {
@@ -300,9 +304,8 @@ impl Source {
     /// Where there is nothing to read at all: the folder, the reference or the repository is gone.
     pub async fn read(&self, view: View) -> Result<Snapshot, Error> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || inner.read(view).map(|snapshot| inner.told(snapshot)))
-            .await
-            .map_err(|error| Error::Source(format!("reading the source ended early: {error}")))?
+        let read = move || inner.read(view).map(|snapshot| inner.told(snapshot));
+        self.inner.given_up.within(limits::READ_TIMEOUT, read).await
     }
 
     /// Starts to watch for changes, where the source lies on disk.
@@ -324,24 +327,10 @@ async fn fetch(url: Arc<git::Url>, access: Arc<Access>, clone: PathBuf, referenc
     let _turn = tokio::time::timeout(limits::FETCH_TIMEOUT, turns::turn(&clone))
         .await
         .map_err(|_| Error::Source("an earlier fetch of the same repository has not ended; trying again".into()))?;
-    // A thread of its own: libgit2 cannot be interrupted, and a hung remote must not keep the process from ending.
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("git-fetch".into())
-        .spawn(move || {
-            if sender.send(git::fetch(&url, &access, &clone, &reference)).is_err() {
-                tracing::debug!("a fetch ended after nobody waited for it any more");
-            }
-        })
-        .map_err(|error| Error::Source(format!("cannot start a thread to fetch: {error}")))?;
-    match tokio::time::timeout(limits::FETCH_TIMEOUT, receiver).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Source("the fetch ended without a result".into())),
-        Err(_) => Err(Error::Source(format!(
-            "fetching did not end within {} s",
-            limits::FETCH_TIMEOUT.as_secs()
-        ))),
-    }
+    threads::within(limits::FETCH_TIMEOUT, "fetching", move || {
+        git::fetch(&url, &access, &clone, &reference)
+    })
+    .await
 }
 
 impl Inner {
@@ -366,6 +355,7 @@ impl Inner {
             modules,
             gate,
             fetched: _,
+            given_up: _,
         } = self;
         let extent = git::Extent {
             folder,

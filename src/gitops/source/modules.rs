@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use super::limits::READ_TIMEOUT;
 use super::reference::Reference;
 use super::{Inner, Kind, Snapshot, Source, View, fetch, git, unread};
 use crate::gitops::error::Error;
@@ -52,8 +53,7 @@ impl Source {
         let mut failures = BTreeMap::new();
         for _ in 0..MAX_NESTED {
             let read = Arc::clone(&read);
-            let ended = |error| Error::Source(format!("reading the source ended early: {error}"));
-            let snapshot = tokio::task::spawn_blocking(move || read()).await.map_err(ended)?;
+            let snapshot = self.inner.given_up.within(READ_TIMEOUT, move || read()).await;
             // What cannot be read at all is told by whoever reads it.
             let lacking = snapshot.map(|snapshot| snapshot.lacking).unwrap_or_default();
             let lacking: Vec<_> = lacking

@@ -59,6 +59,8 @@ async fn objects_of_the_repository_that_are_missing_or_cut() {
             ("missing", None),
             ("empty", Some(&before[..0])),
             ("of zeros", Some([0_u8; 64].as_slice())),
+            ("cut in its header", Some(&before[..8.min(before.len())])),
+            ("cut in half", Some(&before[..before.len() / 2])),
         ] {
             let name = format!("{name} {how}");
             match contents {

@@ -7,7 +7,7 @@ use git2::{Object, ObjectType, Oid, Repository};
 use sha2::{Digest, Sha256};
 
 use super::remote::{KEPT, NAME_BYTES, kept_reference};
-use super::{Extent, Policy, Snapshot, about, failed, named, signed};
+use super::{Extent, Policy, Snapshot, about, failed, loose, named, signed};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
 use crate::gitops::source::reference::Reference;
@@ -113,7 +113,7 @@ pub(in super::super) fn read_commit(
 
 fn find_commit<'a>(repository: &'a Repository, commit: &Commit) -> Result<git2::Commit<'a>, Error> {
     Oid::from_str(&commit.id)
-        .and_then(|id| repository.find_commit(id))
+        .and_then(|id| loose::check(repository, id).and_then(|()| repository.find_commit(id)))
         .map_err(|_| {
             Error::Source(format!(
                 "commit {} is not in the repository {} any more",

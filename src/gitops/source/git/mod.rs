@@ -4,6 +4,7 @@ mod certificate;
 mod chain;
 mod earlier;
 mod gitmodules;
+mod loose;
 mod modules;
 mod preview;
 mod remote;
@@ -14,7 +15,7 @@ mod url;
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Object, Repository};
+use git2::{ErrorCode, Object, Oid, Repository};
 
 use super::Snapshot;
 use super::ignored::Ignored;
@@ -110,8 +111,11 @@ pub(super) fn read(
                 let root = repository.workdir().unwrap_or_else(|| repository.path());
                 Error::Source(format!("git repository {}: {reason}", root.display()))
             })?;
+            let full = format!("refs/tags/{tag}");
             let object = repository
-                .revparse_single(&format!("refs/tags/{tag}"))
+                .refname_to_id(&full)
+                .and_then(|id| loose::check_way(repository, id))
+                .and_then(|()| repository.revparse_single(&full))
                 .map_err(|error| failed(&format!("looking up tag {tag}"), &error))?;
             (object, Some(tag.to_owned()))
         }
@@ -137,6 +141,9 @@ fn head(repository: &Repository) -> Result<(Object<'_>, Option<String>), Error> 
         )),
         _ => failed("reading HEAD", &error),
     })?;
+    if let Some(id) = head.target() {
+        loose::check_way(repository, id).map_err(|error| failed("reading HEAD", &error))?;
+    }
     let name = match head.is_branch() {
         true => head.shorthand().ok().map(str::to_owned),
         false => None,
@@ -149,6 +156,14 @@ fn head(repository: &Repository) -> Result<(Object<'_>, Option<String>), Error> 
 
 /// Branch, tag, remote branch or commit, in git's own order of preference.
 fn named<'a>(repository: &'a Repository, reference: &str) -> Result<(Object<'a>, Option<String>), Error> {
+    let id = repository
+        .resolve_reference_from_short_name(reference)
+        .ok()
+        .and_then(|found| found.target())
+        .or_else(|| Oid::from_str(reference).ok());
+    if let Some(id) = id {
+        loose::check_way(repository, id).map_err(|error| failed(&format!("looking up {reference}"), &error))?;
+    }
     let found = repository
         .revparse_single(reference)
         .or_else(

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::earlier::is_hash;
 use super::session::Session;
 use super::url::Url;
-use super::{Extent, Policy, Snapshot, about, listed, signed};
+use super::{Extent, Policy, Snapshot, about, listed, loose, signed};
 use crate::gitops::access::Access;
 use crate::gitops::error::Error;
 use crate::gitops::source::reference::{Reference, version};
@@ -268,8 +268,9 @@ pub(in super::super) fn read_clone(
     let repository = Repository::open_bare(clone).map_err(|_| nothing())?;
     let kept = Kept::of(&repository, reference);
     // Not peeled: it may be a tag whose signature counts.
-    let object = repository
-        .find_object(kept.id.ok_or_else(nothing)?, None)
+    let id = kept.id.ok_or_else(nothing)?;
+    let object = loose::check_way(&repository, id)
+        .and_then(|()| repository.find_object(id, None))
         .map_err(|error| super::failed("reading what was fetched", &error))?;
     let name = match reference {
         Reference::Head => None,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository, Tree, TreeEntry};
+use git2::{Blob, ObjectType, Oid, Repository, Tree, TreeEntry};
 
 use super::modules::{Closed, Modules};
-use super::{Extent, Snapshot, committed, failed};
+use super::{Extent, Snapshot, committed, failed, loose};
 use crate::gitops::error::Error;
 use crate::gitops::report::Commit;
 use crate::gitops::source::ignored::{Ignored, LIST, MAX_LIST_BYTES, list_in};
@@ -51,7 +51,9 @@ pub(super) fn read(
     extent: Extent<'_>,
 ) -> Result<Snapshot, Error> {
     let shown = format!("commit {}", about.short());
-    let top = commit.tree().map_err(|error| failed(&shown, &error))?;
+    let top = loose::check(repository, commit.tree_id())
+        .and_then(|()| commit.tree())
+        .map_err(|error| failed(&shown, &error))?;
     let mut found = Found {
         budget: Budget::default(),
         snapshot: Snapshot::of(committed(about)),
@@ -102,7 +104,9 @@ fn way<'a>(repository: &'a Repository, top: &Tree<'a>, folder: &Path) -> Way<'a>
         if entry.kind() == Some(ObjectType::Commit) {
             return Way::Into(at, entry.id());
         }
-        let below = entry.to_object(repository).and_then(|object| object.peel_to_tree());
+        let below = loose::check(repository, entry.id())
+            .and_then(|()| entry.to_object(repository))
+            .and_then(|object| object.peel_to_tree());
         match below {
             Ok(below) => tree = below,
             Err(_) => return Way::Nowhere,
@@ -150,12 +154,18 @@ fn read_list(repository: &Repository, tree: &Tree<'_>) -> Result<Option<Vec<u8>>
     if size as u64 > MAX_LIST_BYTES {
         return Err(format!("the list has more than {MAX_LIST_BYTES} bytes"));
     }
-    let blob = repository.find_blob(entry.id()).map_err(failed)?;
+    let blob = blob(repository, entry.id()).map_err(failed)?;
     Ok(Some(blob.content().to_vec()))
 }
 
+fn blob(repository: &Repository, id: Oid) -> Result<Blob<'_>, git2::Error> {
+    loose::check(repository, id).and_then(|()| repository.find_blob(id))
+}
+
 fn tree_of(repository: &Repository, id: Oid) -> Result<Tree<'_>, String> {
-    let tree = repository.find_commit(id).and_then(|commit| commit.tree());
+    let tree = loose::check(repository, id)
+        .and_then(|()| repository.find_commit(id))
+        .and_then(|commit| loose::check(repository, commit.tree_id()).and_then(|()| commit.tree()));
     tree.map_err(|error| error.message().to_owned())
 }
 
@@ -289,10 +299,12 @@ impl Walk<'_> {
             return Ok(());
         }
         match kind {
-            Some(ObjectType::Tree) => match self.repository.find_tree(entry.id()) {
-                Ok(tree) => return self.folder(&tree, real, below, at.ignored, at.depth + 1),
-                Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
-            },
+            Some(ObjectType::Tree) => {
+                match loose::check(self.repository, entry.id()).and_then(|()| self.repository.find_tree(entry.id())) {
+                    Ok(tree) => return self.folder(&tree, real, below, at.ignored, at.depth + 1),
+                    Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
+                }
+            }
             Some(ObjectType::Blob) if is_link => self.link(entry, at, links)?,
             Some(ObjectType::Blob) if is_manifest(below.rsplit('/').next().unwrap_or(below)) => {
                 self.file(entry, below)?
@@ -312,7 +324,7 @@ impl Walk<'_> {
         match contents {
             Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
             Ok(size) if !self.found.budget.file(size)? => self.found.snapshot.problems.push(too_large(below, size)),
-            Ok(_) => match self.repository.find_blob(entry.id()) {
+            Ok(_) => match blob(self.repository, entry.id()) {
                 Ok(blob) => self.found.snapshot.files.push(File::new(below, blob.content())),
                 Err(error) => self.found.snapshot.problems.push(problem(below, error.message())),
             },
@@ -327,7 +339,7 @@ impl Walk<'_> {
         }
         let name = below.rsplit('/').next().unwrap_or(below);
         let relevant = is_manifest(name) || !name.contains('.');
-        let target = match self.repository.find_blob(entry.id()) {
+        let target = match blob(self.repository, entry.id()) {
             Ok(blob) => String::from_utf8_lossy(blob.content()).into_owned(),
             Err(error) => {
                 self.found.snapshot.problems.push(problem(below, error.message()));
