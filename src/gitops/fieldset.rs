@@ -37,25 +37,6 @@ pub fn other_managers(object: &Value) -> Vec<String> {
     names
 }
 
-/// What this manager alone owns of a Secret by applying. Who writes a value through `stringData` owns that field and
-/// not the `data` that it becomes, so that those who owned the data go on owning it.
-pub fn applied_to_secret_by(secret: &Value, manager: &str) -> Option<Value> {
-    let mut owned = applied_by(secret, manager)?;
-    let sets = owned.as_object_mut()?;
-    let others = entries(secret).filter(|entry| entry["manager"] != manager && is_main(entry));
-    let texts = others.filter_map(|entry| entry["fieldsV1"]["f:stringData"].as_object());
-    if let Some(data) = sets.get_mut("f:data").and_then(Value::as_object_mut) {
-        for text in texts.flat_map(Map::keys) {
-            data.remove(text);
-        }
-        // A set without members stands for everything.
-        if data.is_empty() {
-            sets.remove("f:data");
-        }
-    }
-    (!sets.is_empty()).then_some(owned)
-}
-
 /// The managers that own less of `after` than of `before`: fields were taken over from them.
 pub fn overridden(before: &Value, after: &Value) -> Vec<String> {
     let mut names: Vec<String> = entries(before)
@@ -200,20 +181,6 @@ mod tests {
             json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [
                 {"name": "c", "image": "i", "args": ["a"], "ports": [{"containerPort": 80}]}]}})
         );
-    }
-
-    #[test]
-    fn what_others_wrote_as_text_is_theirs_as_well() {
-        let secret = |texts: Value| {
-            let ours = json!({"f:data": {"f:a": {}, "f:b": {}}, "f:metadata": {"f:labels": {"f:x": {}}}});
-            json!({"metadata": {"managedFields": [
-                {"manager": MANAGER, "operation": "Apply", "fieldsV1": ours},
-                {"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:stringData": texts}}]}})
-        };
-        let alone = |texts: Value| applied_to_secret_by(&secret(texts), MANAGER).expect("some");
-        assert_eq!(alone(json!({"f:a": {}}))["f:data"], json!({"f:b": {}}));
-        let labels = json!({"f:metadata": {"f:labels": {"f:x": {}}}});
-        assert_eq!(alone(json!({"f:a": {}, "f:b": {}})), labels);
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn what(step: &Step) -> String {
 /// Whether a Secret differs in what is still as we applied it: then it is the manifest that changed, though its mark
 /// does not tell.
 pub fn is_news(live: &Value, predicted: &Value) -> bool {
-    let ours = fieldset::applied_to_secret_by(live, fieldset::MANAGER);
+    let ours = fieldset::applied_by(live, fieldset::MANAGER);
     live["kind"] == "Secret"
         && ours.is_some_and(|ours| fieldset::restrict(live, &ours) != fieldset::restrict(predicted, &ours))
 }

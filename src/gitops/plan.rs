@@ -141,10 +141,9 @@ impl Step {
         Stage::of(&self.key.group, &self.key.kind)
     }
 
-    /// Whether another hand deleted the object, told it to go or took it out of the set, and it is left so.
+    /// Whether another hand deleted the object, or told it to go, and it is left so.
     pub fn is_left_gone(&self) -> bool {
-        let is_out = |live: &Value| is_going(live) || owner(live) != self.manifest.as_ref().and_then(owner);
-        self.action == Action::Drifted && self.live.as_deref().is_none_or(is_out)
+        self.action == Action::Drifted && self.live.as_deref().is_none_or(is_going)
     }
 }
 
