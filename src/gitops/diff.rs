@@ -6,6 +6,7 @@ use similar::{ChangeTag, TextDiff};
 use super::applyset::PART_OF;
 use super::fieldset;
 use super::report::DiffLine;
+use crate::object::prepull;
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
@@ -77,7 +78,7 @@ fn clean(mut part: Value, whole: &Value) -> Value {
     part
 }
 
-/// The object without what the API server keeps for itself.
+/// The object without what the API server keeps for itself, and what we ask a kubelet for.
 pub fn without_noise(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut() {
@@ -93,6 +94,12 @@ pub fn without_noise(object: &Value) -> Value {
             "selfLink",
         ] {
             metadata.remove(key);
+        }
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+            && annotations.remove(prepull::ANNOTATION).is_some()
+            && annotations.is_empty()
+        {
+            metadata.remove("annotations");
         }
     }
     object

@@ -17,6 +17,30 @@ pub struct Local {
     pub stopping: BTreeMap<String, Timestamp>,
     /// Containers whose postStart hook has not ended.
     pub hooks: Vec<String>,
+    /// What is pulled for the pod that replaces this one.
+    pub prepulling: Option<Prepulling>,
+}
+
+/// Images that are pulled for another pod, as an annotation asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prepulling {
+    /// Which annotation.
+    pub mark: String,
+    /// What the last try came to; none before its end.
+    pub result: Option<Result<(), String>>,
+    /// Whether a try is under way.
+    pub under_way: bool,
+    /// How many tries failed.
+    pub failures: u32,
+    /// When to try again, where the last try failed.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Prepulling {
+    /// Whether it is time for another try.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        !self.under_way && self.retry_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// A reason to wait.

@@ -30,20 +30,30 @@ struct Entry {
     identity_token: String,
 }
 
-/// Pulls the image for that pod. A secret that is missing or unreadable is passed over, as in Kubernetes.
-pub(super) async fn pull(context: &Context, pod: &Pod, image: &str) -> Result<(), DockerError> {
+/// Pulls the image for that pod.
+pub(super) async fn pull_for(context: &Context, pod: &Pod, image: &str) -> Result<(), DockerError> {
     let namespace = pod.namespace().unwrap_or_default();
+    let references = pod.spec.iter();
+    let references = references.flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+    let names: Vec<String> = references.map(|reference| reference.name.clone()).collect();
+    pull(context, &namespace, &names, image).await
+}
+
+/// Pulls the image with the credentials of these secrets of the namespace. One that is missing or unreadable is passed
+/// over, as in Kubernetes.
+pub(super) async fn pull(
+    context: &Context,
+    namespace: &str,
+    secrets: &[String],
+    image: &str,
+) -> Result<(), DockerError> {
     let mut credentials = Vec::new();
-    for reference in pod
-        .spec
-        .iter()
-        .flat_map(|spec| spec.image_pull_secrets.iter().flatten())
-    {
-        match context.sources.secret(&namespace, &reference.name).await {
+    for name in secrets {
+        match context.sources.secret(namespace, name).await {
             Ok(Some(secret)) => credentials.extend(matching(&secret, registry(image))),
-            Ok(None) => tracing::warn!(secret = reference.name, "an image pull secret does not exist"),
+            Ok(None) => tracing::warn!(secret = name, "an image pull secret does not exist"),
             Err(error) => {
-                tracing::warn!(secret = reference.name, error = %Told(&error), "an image pull secret could not be read")
+                tracing::warn!(secret = name, error = %Told(&error), "an image pull secret could not be read")
             }
         }
     }

@@ -8,6 +8,7 @@ mod kinds;
 pub mod managed;
 mod metadata;
 pub mod patch;
+pub mod prepull;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

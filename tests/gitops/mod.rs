@@ -15,6 +15,7 @@ mod git;
 mod hands;
 mod harness;
 mod ignored;
+mod images;
 mod kills;
 mod manage;
 mod metrics;

@@ -1,10 +1,13 @@
 //! Going back from commits that do not become healthy, and as people ask; quarantine, and how it ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reconcile::gitops::manage::{Sources, Status};
 use reconcile::gitops::report::Verdict;
 use reconcile::gitops::{self, Budget, Config};
+use reconcile::store::Embedded;
 use serde_json::json;
 
 use super::harness::{Following, World, config_map, eventually, pod, problems};
@@ -469,5 +472,48 @@ async fn going_back_deletes_no_more_than_any_sync() {
         names => Err(format!("{names:?}")),
     })
     .await;
+    following.stop().await;
+}
+
+#[tokio::test]
+async fn members_are_listed_once_a_round_though_their_health_is_looked_at() {
+    let (lists, rounds): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+    let counters = (Arc::clone(&lists), Arc::clone(&rounds));
+    let root = tempfile::tempdir().expect("a directory");
+    let store = Embedded::open(&root.path().join("state")).expect("a store");
+    let world = World::behind(root, Arc::new(store), |router| {
+        router.layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+            let query = request.uri().query().unwrap_or_default();
+            let path = request.uri().path();
+            let is_read = request.method() == http::Method::GET && !query.contains("watch=");
+            if is_read && path == "/api/v1/pods" && query.contains("part-of") {
+                counters.0.fetch_add(1, Ordering::SeqCst);
+            }
+            if is_read && path.starts_with("/api/v1/namespaces/kube-system/configmaps/reconcile-") {
+                counters.1.fetch_add(1, Ordering::SeqCst);
+            }
+            std::future::ready(request)
+        }))
+    })
+    .await;
+    world.write("p.yaml", &pod("p", "hello"));
+    let config = Config {
+        rollback: true,
+        ..world.config()
+    };
+    let following = world.follow_with(config);
+    following.said("\"synced\"").await;
+    // The watches have begun with lists of their own by the time that a later round has ended.
+    for name in ["a", "b", "c", "d"] {
+        world.write(&format!("{name}.yaml"), &config_map(name, "1"));
+        following.said(&format!("\"name\":\"{name}\"")).await;
+        if name == "a" {
+            lists.store(0, Ordering::SeqCst);
+            rounds.store(0, Ordering::SeqCst);
+        }
+    }
+    let (listed, read) = (lists.load(Ordering::SeqCst), rounds.load(Ordering::SeqCst));
+    // A round may have begun before the counting did.
+    assert!(listed > 0 && listed <= read + 1, "{listed} lists in {read} rounds");
     following.stop().await;
 }

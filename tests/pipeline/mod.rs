@@ -5,6 +5,7 @@ mod container;
 mod dry_run;
 mod example;
 mod follow;
+mod images;
 mod killed;
 mod lifecycle;
 mod manifest;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Applier, Done, GONE_POLL, Patience};
+use super::images::Images;
+use super::{Applier, Done, GOING, GONE_POLL, MOMENT, Patience};
 use crate::gitops::applyset::PART_OF;
 use crate::gitops::fail_point;
 use crate::gitops::health::is_going;
@@ -13,9 +14,6 @@ use crate::gitops::plan::{PRUNE, Step};
 
 /// How long a replaced object may take to go, beyond its own grace period.
 const GONE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The moment that [`Patience::Moment`] means: what goes without grace is gone by then.
-const MOMENT: Duration = Duration::from_millis(100);
 
 /// Grace that API servers give pods which ask for none themselves.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -27,13 +25,21 @@ impl Applier<'_> {
     /// Deletes this very object, waits until it is gone and creates the new one. The manifest was found valid before.
     pub(super) async fn replace(&self, step: &Step, manifest: &Value, live: &Value) -> Result<Done, kube::Error> {
         if !is_going(live) {
+            match self.images(step, manifest, live).await? {
+                Images::Present => {}
+                Images::Awaited(lacks) => return Ok(Done::Pending(lacks)),
+                Images::Failed(reason) => {
+                    let reason = format!("its images are not there, and the old one stays: {reason}");
+                    return Ok(Done::Failed(reason));
+                }
+            }
             fail_point::pass("before a replacement");
             self.tell_to_go(step, live).await?;
             fail_point::pass("within a replacement");
         }
         match self.wait_gone(step, live).await? {
             true => self.write(step, manifest).await,
-            false => Ok(Done::Pending),
+            false => Ok(Done::Pending(GOING.to_owned())),
         }
     }
 

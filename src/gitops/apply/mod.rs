@@ -1,6 +1,7 @@
 //! Carries a plan out: stage by stage, objects of a stage side by side, deletes last. Decides only what to try again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -17,10 +18,14 @@ use super::report::{Action, Cause, Change, Counts, ObjectKey, Problem, Report, R
 use super::requests::{Mode, Requests};
 
 mod going;
+mod images;
 mod wave;
 
 /// Requests under way at once: enough to hide their latency, few enough for other clients of the server.
 const CONCURRENCY: usize = 32;
+
+/// The moment that [`Patience::Moment`] means: what goes without grace is gone by then.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Between looks at an object that is going; the first is soon, for most are gone at once.
 const GONE_POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -41,7 +46,7 @@ pub(super) struct Applied {
     /// What failed.
     pub problems: Vec<Problem>,
     /// Objects as the API server has them after our write.
-    pub written: Vec<(ObjectKey, Value)>,
+    pub written: Vec<(ObjectKey, Arc<Value>)>,
     /// Objects that are deleted, or on their way.
     pub deleted: BTreeSet<ObjectKey>,
     /// Objects that a later round has to go on with, each with what it waits for.
@@ -76,8 +81,10 @@ const GOING: &str = "it stops, and is then made again";
 enum Done {
     Written(Box<Value>),
     Deleted,
-    /// It is still there.
-    Pending,
+    /// A later round has to go on with it; what it waits for.
+    Pending(String),
+    /// It cannot be done now; why.
+    Failed(String),
     /// The object changed so that deleting it is not right any more.
     Spared(String),
 }
@@ -150,11 +157,19 @@ impl Applier<'_> {
                 });
                 return;
             }
-            Done::Pending => {
-                applied.pending.insert(step.key.clone(), GOING.to_owned());
+            Done::Pending(lacks) => {
+                applied.pending.insert(step.key.clone(), lacks);
                 return;
             }
-            Done::Written(value) => applied.written.push((step.key.clone(), *value)),
+            Done::Failed(reason) => {
+                applied.problems.push(Problem {
+                    place: step.place.clone(),
+                    object: Some(step.key.clone()),
+                    reason: format!("{}: {reason}", verb(step.action)),
+                });
+                return;
+            }
+            Done::Written(value) => applied.written.push((step.key.clone(), Arc::new(*value))),
             Done::Deleted => {
                 applied.deleted.insert(step.key.clone());
             }
@@ -172,6 +187,9 @@ impl Applier<'_> {
     }
 
     async fn step(&self, step: &Step) -> Result<Option<Done>, kube::Error> {
+        if let Some(live) = step.live.as_deref().filter(|_| step.action != Action::Replace) {
+            self.ask_no_more(step, live).await?;
+        }
         match (step.action, &step.manifest, &step.live) {
             // Deleted by another hand, and still going.
             (Action::Create, Some(manifest), Some(live)) if is_going(live) => {

@@ -45,7 +45,7 @@ impl Applier<'_> {
             return Ok(Some(problem.reason.clone()));
         }
         let written = applied.written.iter().find(|(key, _)| *key == step.key);
-        let written = written.map(|(_, value)| Arc::new(value.clone()));
+        let written = written.map(|(_, value)| Arc::clone(value));
         let mut known = written.or_else(|| step.live.clone());
         let mut looked = false;
         loop {

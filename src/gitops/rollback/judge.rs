@@ -1,6 +1,7 @@
 //! Whether the revision that was applied is healthy, may still become so, or has to go. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,9 +22,11 @@ pub(super) struct Look<'a> {
     /// What the revision says should be there.
     pub intended: Vec<&'a ObjectKey>,
     /// What is there of it.
-    pub live: &'a BTreeMap<ObjectKey, Value>,
+    pub live: &'a BTreeMap<ObjectKey, Arc<Value>>,
     /// What went wrong when it was applied.
     pub problems: &'a BTreeSet<Problem>,
+    /// What a later round has to go on with: what lives of it is of the revision before.
+    pub pending: &'a BTreeMap<ObjectKey, String>,
     /// Whether deletions wait for a person.
     pub waits_for_approval: bool,
     /// When it was applied first.
@@ -53,6 +56,11 @@ pub(super) fn judge(look: &Look<'_>, policy: &Policy) -> Verdict {
     let wrong = wrong(look.problems);
     let is_refused = |key: &ObjectKey| wrong.iter().any(|problem| problem.object.as_ref() == Some(key));
     for key in look.intended.iter().filter(|key| !is_refused(key)) {
+        if let Some(lacks) = look.pending.get(key) {
+            lacking.push(format!("{key} ({lacks})"));
+            began = look.live.get(key).map_or(began, |object| began.max(turned_up(object)));
+            continue;
+        }
         let Some(object) = look.live.get(key) else {
             lacking.push(format!("{key} (it is not there)"));
             continue;

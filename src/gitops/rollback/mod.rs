@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 pub use state::{Healthy, Quarantine, Refused, Stays};
 
+use super::apply::Applied;
 use super::config::Config;
 use super::error::Error;
 use super::inventory::{Inventory, Unpin};
@@ -125,6 +126,7 @@ impl Rollback {
         &mut self,
         tools: Tools<'_>,
         prepared: &mut Prepared,
+        applied: &Applied,
         problems: &BTreeSet<Problem>,
     ) -> Result<Option<Timestamp>, Error> {
         let record = &prepared.inventory.record;
@@ -135,13 +137,15 @@ impl Rollback {
         if is_settled || latest.revision != prepared.revision {
             return Ok(None);
         }
-        let live = tools.engine.members(&prepared.kinds).await?;
+        // As it was seen in this round: whatever changes after that wakes the next.
+        let live = prepared.seen(applied);
         let now = Timestamp::now();
         let verdict = judge(
             &Look {
                 intended: prepared.awaited().collect(),
                 live: &live,
                 problems,
+                pending: &applied.pending,
                 waits_for_approval: prepared.plan.approval.is_some(),
                 since: latest.at,
                 now,

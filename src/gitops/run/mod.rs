@@ -362,14 +362,14 @@ impl Follower {
             waiting: applied.pending.len(),
             elapsed: started.elapsed(),
         }));
-        self.summarize(&prepared, applied, problems.clone(), started);
+        self.summarize(&prepared, &applied, problems.clone(), started);
         let reporter = Arc::clone(&self.reporter);
         let tools = Tools {
             engine: &self.engine,
             source: &self.source,
             reporter: reporter.as_ref(),
         };
-        if let Some(then) = self.rollback.look(tools, &mut prepared, &problems).await? {
+        if let Some(then) = self.rollback.look(tools, &mut prepared, &applied, &problems).await? {
             self.retry_at(instant(then));
         }
         let nothing = done && self.retry.is_none();

@@ -69,7 +69,7 @@ impl Follower {
     pub(super) fn summarize(
         &mut self,
         prepared: &Prepared,
-        applied: Applied,
+        applied: &Applied,
         problems: BTreeSet<Problem>,
         started: Instant,
     ) {
@@ -107,7 +107,7 @@ impl Follower {
             });
         }
         self.told.problems = problems;
-        self.told.pending = applied.pending;
+        self.told.pending.clone_from(&applied.pending);
     }
 
     /// The whole round failed.

@@ -1,9 +1,11 @@
 //! One round: read, plan, and perhaps apply. Keeps between rounds only what saves requests or tells drift from news.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::apply::{Applied, Applier, Patience};
@@ -90,6 +92,15 @@ pub(super) struct Wish {
 }
 
 impl Prepared {
+    /// What was intended as it lived when this was prepared, or as it was written since.
+    pub fn seen(&self, applied: &Applied) -> BTreeMap<ObjectKey, Arc<Value>> {
+        let steps = self.plan.steps.iter().filter(|step| step.manifest.is_some());
+        let lived = steps.filter_map(|step| Some((step.key.clone(), Arc::clone(step.live.as_ref()?))));
+        let mut seen: BTreeMap<ObjectKey, Arc<Value>> = lived.collect();
+        seen.extend(applied.written.iter().cloned());
+        seen
+    }
+
     /// The objects that are to be there and healthy; not those that another hand deleted and that are left so.
     pub fn awaited(&self) -> impl Iterator<Item = &ObjectKey> {
         let left = self.plan.steps.iter().filter(|step| step.is_left_gone());

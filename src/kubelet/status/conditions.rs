@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
 use super::{Input, seconds};
 use crate::kubelet::pod;
+use crate::object::prepull;
 
 /// What a condition says: whether it holds, and why not.
 type Verdict = Result<(), (&'static str, String)>;
@@ -30,9 +31,9 @@ pub fn conditions(input: Input<'_>, status: &PodStatus, phase: &str) -> Vec<PodC
         .into_iter()
         .map(|(kind, verdict)| condition(kind, verdict, previous, input))
         .collect::<Vec<_>>();
-    let others = previous
-        .iter()
-        .filter(|condition| !conditions.iter().any(|ours| ours.type_ == condition.type_));
+    conditions.extend(prepulled(previous, input));
+    let is_ours = |kind: &str| kind == prepull::CONDITION || conditions.iter().any(|ours| ours.type_ == kind);
+    let others = previous.iter().filter(|condition| !is_ours(&condition.type_));
     let others = others.cloned().collect::<Vec<_>>();
     conditions.extend(others);
     conditions
@@ -57,6 +58,20 @@ fn condition(kind: &str, verdict: Verdict, previous: &[PodCondition], input: Inp
         observed_generation: input.pod.metadata.generation,
         ..PodCondition::default()
     }
+}
+
+/// The answer to whoever asked for images, once there is one.
+fn prepulled(previous: &[PodCondition], input: Input<'_>) -> Option<PodCondition> {
+    let prepulling = input.local.prepulling.as_ref()?;
+    let result = prepulling.result.as_ref()?;
+    let verdict = match result {
+        Ok(()) => Ok(()),
+        Err(_) => Err(("PullFailed", String::new())),
+    };
+    Some(PodCondition {
+        message: Some(prepull::message(&prepulling.mark, result)),
+        ..condition(prepull::CONDITION, verdict, previous, input)
+    })
 }
 
 fn initialized(input: Input<'_>, status: &PodStatus, phase: &str) -> Verdict {

@@ -6,6 +6,7 @@ mod hold;
 mod launch;
 mod memory;
 mod message;
+mod prepull;
 mod pull;
 mod report;
 mod started;
@@ -67,6 +68,8 @@ pub struct Worker {
 enum Outcome {
     /// A pull for a container.
     Pulled(pull::Pulled),
+    /// Pulls for the pod that replaces this one.
+    Prepulled(prepull::Prepulled),
     /// The stop of the container with this id.
     Stopped(String),
     /// The postStart hook of the container with this id.
@@ -196,6 +199,7 @@ impl Worker {
                 self.drop_stale_holds(&pod);
                 self.local.probes = self.probes.follow(&self.context, &pod, &observed, &self.wake);
                 let now = Timestamp::now();
+                self.follow_prepull(&pod, now);
                 let plan = plan(Desired::Pod(&pod), &observed, &self.local, now);
                 self.publish(&pod, &observed, now);
                 let next = self.carry_out(Some(&pod), &observed, plan).await?;
@@ -269,6 +273,7 @@ impl Worker {
             plan.wake_at
                 .into_iter()
                 .chain(self.status_changes_at())
+                .chain(self.prepull_due())
                 .min()
                 .map(instant),
         ))
@@ -336,6 +341,7 @@ impl Worker {
     fn take(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
         match outcome {
             Ok(Outcome::Pulled(pulled)) => self.take_pull(pulled),
+            Ok(Outcome::Prepulled(prepulled)) => self.take_prepull(prepulled),
             Ok(Outcome::Stopped(id)) => {
                 self.local.stopping.remove(&id);
             }

@@ -37,7 +37,7 @@ impl Worker {
         let container = spec.name.clone();
         self.background.spawn(async move {
             let begun = Instant::now();
-            let result = pull_secrets::pull(&context, &pod, &image).await;
+            let result = pull_secrets::pull_for(&context, &pod, &image).await;
             Outcome::Pulled(Pulled {
                 pod,
                 container,

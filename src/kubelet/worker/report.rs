@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Told;
+use crate::object::prepull;
 
 /// Waits between tries while the API server does not answer; the last one repeats.
 const RETRY: [Duration; 4] = [
@@ -178,6 +179,8 @@ fn merged(status: &PodStatus, latest: &Pod) -> PodStatus {
     let current = latest.status.as_ref().and_then(|status| status.conditions.as_ref());
     for condition in current.into_iter().flatten() {
         match conditions.iter_mut().find(|ours| ours.type_ == condition.type_) {
+            // One that is taken back.
+            None if condition.type_ == prepull::CONDITION => {}
             None => conditions.push(condition.clone()),
             Some(ours) if !OURS.contains(&ours.type_.as_str()) => *ours = condition.clone(),
             Some(_) => {}
@@ -187,7 +190,8 @@ fn merged(status: &PodStatus, latest: &Pod) -> PodStatus {
 }
 
 /// The conditions that a kubelet decides.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
+    prepull::CONDITION,
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",

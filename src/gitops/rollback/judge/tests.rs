@@ -40,7 +40,7 @@ fn verdict(status: Option<Value>, problems: &[Problem], waits_for_approval: bool
         .map(|status| {
             (
                 web.clone(),
-                json!({"apiVersion": "v1", "kind": "Pod", "status": status}),
+                Arc::new(json!({"apiVersion": "v1", "kind": "Pod", "status": status})),
             )
         })
         .into_iter()
@@ -49,6 +49,7 @@ fn verdict(status: Option<Value>, problems: &[Problem], waits_for_approval: bool
         intended: vec![&web],
         live: &live,
         problems: &problems.iter().cloned().collect(),
+        pending: &BTreeMap::new(),
         waits_for_approval,
         since: at(SINCE),
         now: at(now),
@@ -133,11 +134,13 @@ fn what_has_to_stop_first_is_given_the_time() {
             metadata["deletionTimestamp"] = json!(at(deleted).to_string());
         }
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata});
-        let (live, problems) = (BTreeMap::from([(web.clone(), pod)]), BTreeSet::new());
+        let (live, problems) = (BTreeMap::from([(web.clone(), Arc::new(pod))]), BTreeSet::new());
+        let pending = BTreeMap::new();
         let look = |now| Look {
             intended: vec![&web],
             live: &live,
             problems: &problems,
+            pending: &pending,
             waits_for_approval: false,
             since: at(SINCE),
             now: at(now),
@@ -174,4 +177,32 @@ fn reasons_name_a_few() {
     let all: Vec<String> = (0..5).map(|number| format!("o{number}")).collect();
     assert_eq!(listed(&all), "o0; o1; o2 and 2 more");
     assert_eq!(listed(&["x".repeat(1000)]).chars().count(), MAX_REASON + 1);
+}
+
+#[test]
+fn what_waits_to_be_replaced_is_not_healthy_though_the_old_one_is() {
+    let web = key("web");
+    let old = json!({"apiVersion": "v1", "kind": "Pod", "status": ready(SINCE - 100)});
+    let live = BTreeMap::from([(web.clone(), Arc::new(old))]);
+    let pending = BTreeMap::from([(web.clone(), "it waits for images: a:1".to_owned())]);
+    let policy = Policy {
+        timeout: Duration::from_secs(300),
+        min_ready: Duration::from_secs(10),
+    };
+    let said = |now: i64, pending: &BTreeMap<ObjectKey, String>| {
+        let look = Look {
+            intended: vec![&web],
+            live: &live,
+            problems: &BTreeSet::new(),
+            pending,
+            waits_for_approval: false,
+            since: at(SINCE),
+            now: at(now),
+        };
+        judge(&look, &policy)
+    };
+    assert_eq!(said(SINCE + 50, &BTreeMap::new()), Verdict::Healthy);
+    assert_eq!(said(SINCE + 50, &pending), Verdict::Until(at(SINCE + 300)));
+    let late = Verdict::Bad("not healthy within 5m: Pod default/web (it waits for images: a:1)".into());
+    assert_eq!(said(SINCE + 300, &pending), late);
 }

@@ -75,7 +75,7 @@ fn default_spec(spec: &mut PodSpec) {
 }
 
 fn default_container(container: &mut Container, host_network: bool) {
-    let policy = pull_policy(container.image.as_deref().unwrap_or(""));
+    let policy = default_pull_policy(container.image.as_deref().unwrap_or(""));
     fill(&mut container.image_pull_policy, policy);
     fill(&mut container.termination_message_path, "/dev/termination-log");
     fill(&mut container.termination_message_policy, "File");
@@ -147,7 +147,7 @@ fn default_lifecycle(lifecycle: &mut Lifecycle) {
 }
 
 /// `Always` where the newest image is meant: the tag `latest`, or neither tag nor digest.
-fn pull_policy(image: &str) -> &'static str {
+pub fn default_pull_policy(image: &str) -> &'static str {
     let (name, digest) = image
         .split_once('@')
         .map_or((image, None), |(name, digest)| (name, Some(digest)));
@@ -191,7 +191,7 @@ fn default_volume(volume: &mut Volume) {
         fill(&mut source.type_, "");
     }
     if let Some(source) = &mut volume.image {
-        let policy = pull_policy(source.reference.as_deref().unwrap_or(""));
+        let policy = default_pull_policy(source.reference.as_deref().unwrap_or(""));
         fill(&mut source.pull_policy, policy);
     }
     if let Some(spec) = volume
@@ -283,7 +283,7 @@ mod tests {
             ("", "IfNotPresent"),
             ("registry/Busybox", "IfNotPresent"),
         ] {
-            assert_eq!(pull_policy(image), wanted, "{image}");
+            assert_eq!(default_pull_policy(image), wanted, "{image}");
         }
     }
 }

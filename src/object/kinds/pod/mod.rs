@@ -12,6 +12,8 @@ pub use admit::{
     Forbidden, admit_priority, admit_service_account, admit_tolerations, priority_class_name, service_account_name,
 };
 
+pub use defaults::default_pull_policy;
+
 use super::Strategy;
 use super::selectable::{Selectable, field, flag};
 use crate::object::field_error::FieldError;
