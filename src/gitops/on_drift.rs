@@ -53,53 +53,94 @@ pub fn of(object: &Value) -> Result<Option<OnDrift>, String> {
     }
 }
 
-/// The objects whose drift is only told, each with a mark of its manifest: another manifest, another mark. Taken before
-/// anything of the manifests is left to others.
-pub fn marks(manifests: &Manifests, by_default: OnDrift) -> BTreeMap<ObjectKey, String> {
+/// A manifest, known again by what is recorded of it where everybody reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Of all of it; of a Secret's values only the lengths, for a hash of them could be guessed at.
+    open: String,
+    /// Of all of a Secret; never recorded as it is.
+    secret: Option<String>,
+}
+
+/// The objects whose drift is only told, each with the mark of its manifest. Taken before anything of the manifests is
+/// left to others.
+pub fn marks(manifests: &Manifests, by_default: OnDrift) -> BTreeMap<ObjectKey, Mark> {
     let policy = |manifest: &Value| of(manifest).ok().flatten().unwrap_or(by_default);
     let reported = manifests.objects.values();
     let reported = reported.filter(|intended| policy(&intended.value) == OnDrift::Report);
     reported
-        .map(|intended| (intended.key.clone(), mark(&intended.key, &intended.value)))
+        .map(|intended| (intended.key.clone(), Mark::of(&intended.key, &intended.value)))
         .collect()
 }
 
-/// A mark that may be recorded where everybody reads: of a Secret's values it knows the lengths only, for a hash of them
-/// could be guessed at. One of another value of the same length is applied nevertheless where the Secret is as it was.
-fn mark(key: &ObjectKey, manifest: &Value) -> String {
-    let mut manifest = manifest.clone();
-    if key.kind == "Secret" && key.group.is_empty() {
-        for value in manifest["data"]
-            .as_object_mut()
-            .into_iter()
-            .flat_map(|data| data.values_mut())
-        {
+impl Mark {
+    fn of(key: &ObjectKey, manifest: &Value) -> Self {
+        let hashed = |manifest: &Value| hash(&[&key.to_string(), &manifest.to_string()]);
+        if key.kind != "Secret" || !key.group.is_empty() {
+            return Self {
+                open: hashed(manifest),
+                secret: None,
+            };
+        }
+        let mut lengths = manifest.clone();
+        let values = lengths["data"].as_object_mut();
+        for value in values.into_iter().flat_map(|data| data.values_mut()) {
             *value = json!(value.as_str().map(str::len));
         }
+        Self {
+            open: hashed(&lengths),
+            secret: Some(hashed(manifest)),
+        }
     }
+
+    /// What is recorded once the manifest was applied to this object. A Secret's uid is known to those who may read it.
+    fn recorded(&self, live: &Value) -> BTreeSet<String> {
+        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+        let keyed = self.secret.as_ref().map(|secret| hash(&[secret, uid]));
+        [self.open.clone()].into_iter().chain(keyed).collect()
+    }
+
+    /// Whether the manifest was applied as it is: to this object, or, where there is none any more, to the last.
+    pub fn is_applied(&self, recorded: &BTreeSet<String>, live: Option<&Value>) -> bool {
+        match live {
+            Some(live) => self.recorded(live).is_subset(recorded),
+            None => recorded.contains(&self.open),
+        }
+    }
+}
+
+fn hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
-    hash.update(key.to_string());
-    hash.update([0]);
-    hash.update(manifest.to_string());
+    for part in parts {
+        hash.update(part);
+        hash.update([0]);
+    }
     hex::encode(&hash.finalize()[..8])
 }
 
-/// The marks that are to be recorded: of manifests that were applied as they are, now or before.
-pub fn applied<'a>(
-    marks: &'a BTreeMap<ObjectKey, String>,
-    known: &'a BTreeSet<String>,
-    steps: &'a [Step],
-    written: &'a BTreeSet<&ObjectKey>,
-) -> impl Iterator<Item = String> + 'a {
-    let as_intended: BTreeSet<&ObjectKey> = steps
-        .iter()
-        .filter(|step| step.action == Action::Unchanged)
-        .map(|step| &step.key)
-        .collect();
-    let is_applied = move |(key, mark): &(&ObjectKey, &String)| {
-        known.contains(*mark) || as_intended.contains(key) || written.contains(key)
-    };
-    marks.iter().filter(is_applied).map(|(_, mark)| mark.clone())
+/// What is to be recorded of the manifests that were applied as they are: now, by what was written, or before.
+pub fn applied(
+    marks: &BTreeMap<ObjectKey, Mark>,
+    recorded: &BTreeSet<String>,
+    steps: &[Step],
+    written: &BTreeMap<&ObjectKey, &Value>,
+) -> BTreeSet<String> {
+    let steps: BTreeMap<&ObjectKey, &Step> = steps.iter().map(|step| (&step.key, step)).collect();
+    let mut all = BTreeSet::new();
+    for (key, mark) in marks {
+        let step = steps.get(key);
+        let live = step.and_then(|step| step.live.as_deref());
+        let is_as_intended = step.is_some_and(|step| step.action == Action::Unchanged);
+        match (written.get(key), live) {
+            (Some(object), _) => all.extend(mark.recorded(object)),
+            (None, Some(live)) if is_as_intended => all.extend(mark.recorded(live)),
+            (None, live) => {
+                let known = live.map_or_else(|| [mark.open.clone()].into(), |live| mark.recorded(live));
+                all.extend(known.intersection(recorded).cloned());
+            }
+        }
+    }
+    all
 }
 
 /// An object that is not as its manifest says, and is left so.
@@ -140,14 +181,6 @@ fn what(step: &Step) -> String {
     }
 }
 
-/// Whether a Secret differs in what is still as we applied it: then it is the manifest that changed, though its mark
-/// does not tell.
-pub fn is_news(live: &Value, predicted: &Value) -> bool {
-    let ours = fieldset::applied_by(live, fieldset::MANAGER);
-    live["kind"] == "Secret"
-        && ours.is_some_and(|ours| fieldset::restrict(live, &ours) != fieldset::restrict(predicted, &ours))
-}
-
 /// The cause of whatever differs from a manifest that was applied.
 pub fn cause(live: Option<&Value>) -> Cause {
     Cause::Drift {
@@ -185,12 +218,29 @@ mod tests {
 
     #[test]
     fn a_mark_is_another_for_another_manifest_or_object_and_tells_nothing_of_secrets() {
-        let manifest = |value: &str| json!({"data": {"key": value}});
-        let of = |kind: &str, value: &str| mark(&key(kind), &manifest(value));
-        assert_eq!(of("ConfigMap", "a"), of("ConfigMap", "a"));
-        assert_ne!(of("ConfigMap", "a"), of("ConfigMap", "b"));
-        assert_ne!(of("ConfigMap", "a"), of("Pod", "a"));
-        assert_eq!(of("Secret", "YQ=="), of("Secret", "Yg=="));
-        assert_ne!(of("Secret", "YQ=="), of("Secret", "YWFhYWE="));
+        let live = |uid: &str| json!({"metadata": {"uid": uid}});
+        let of = |kind: &str, value: &str| Mark::of(&key(kind), &json!({"data": {"key": value}}));
+        let applied = |mark: &Mark| mark.recorded(&live("1"));
+        for kind in ["ConfigMap", "Secret"] {
+            let recorded = applied(&of(kind, "YQ=="));
+            for (name, value, uid, expected) in [
+                ("the same", "YQ==", Some("1"), true),
+                ("another value", "Yg==", Some("1"), false),
+                ("it is gone", "YQ==", None, true),
+                ("another, and it is gone", "YWFhYWE=", None, false),
+                // Whoever made a Secret again made it otherwise.
+                ("made again", "YQ==", Some("2"), kind == "ConfigMap"),
+            ] {
+                let live = uid.map(live);
+                let is_applied = of(kind, value).is_applied(&recorded, live.as_ref());
+                assert_eq!(is_applied, expected, "{kind} {name}");
+            }
+        }
+        assert_ne!(applied(&of("ConfigMap", "a")), applied(&of("Pod", "a")));
+        let secrets = ["YQ==", "Yg=="].map(|value| of("Secret", value).open);
+        assert_eq!(
+            secrets[0], secrets[1],
+            "a value cannot be told from what is recorded alone"
+        );
     }
 }

@@ -80,7 +80,7 @@ pub struct World<'a> {
     /// For how long an object is left as others have it, because they change it as often as it is repaired.
     pub paused: &'a dyn Fn(&ObjectKey) -> Option<Duration>,
     /// Objects whose manifest was applied as it is and whose drift is only told.
-    pub left: &'a dyn Fn(&ObjectKey) -> bool,
+    pub left: &'a dyn Fn(&ObjectKey, Option<&Value>) -> bool,
     /// Where members came from.
     pub members: &'a Members,
     /// What the other sources of this process say.
@@ -141,9 +141,10 @@ impl Step {
         Stage::of(&self.key.group, &self.key.kind)
     }
 
-    /// Whether another hand deleted the object, or told it to go, and it is left so.
+    /// Whether another hand deleted the object, told it to go or took it from us, and it is left so.
     pub fn is_left_gone(&self) -> bool {
-        self.action == Action::Drifted && self.live.as_deref().is_none_or(is_going)
+        let is_lost = |live: &Value| is_going(live) || live["metadata"]["labels"][PART_OF].is_null();
+        self.action == Action::Drifted && self.live.as_deref().is_none_or(is_lost)
     }
 }
 
@@ -247,9 +248,7 @@ fn apply_step(world: &World<'_>, intended: &Intended, problems: &mut Vec<Problem
         }
     };
     let live_value = live.map(AsRef::as_ref);
-    let is_left = action != Action::Unchanged
-        && (world.left)(&intended.key)
-        && !(live_value.zip(predicted.as_ref())).is_some_and(|(live, predicted)| on_drift::is_news(live, predicted));
+    let is_left = action != Action::Unchanged && (world.left)(&intended.key, live_value);
     if is_left {
         // What repairing it would be, and why, is nobody's business now.
         reasons = vec![LEFT.to_owned()];

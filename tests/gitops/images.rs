@@ -144,7 +144,7 @@ async fn a_sync_that_ends_says_what_it_waited_for() {
     let outcome = world.sync().await;
     let [problem] = problems(&outcome.problems).try_into().expect("one problem");
     assert!(
-        problem.contains("images were not present in time: busybox:9"),
+        problem.contains("the old one stays: not present in time: busybox:9"),
         "{problem}"
     );
     assert!(!is_going(&world.get("Pod", "p").await.expect("it stays")));

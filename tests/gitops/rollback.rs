@@ -7,7 +7,6 @@ use std::time::Duration;
 use reconcile::gitops::manage::{Sources, Status};
 use reconcile::gitops::report::Verdict;
 use reconcile::gitops::{self, Budget, Config};
-use reconcile::store::Embedded;
 use serde_json::json;
 
 use super::harness::{Following, World, config_map, eventually, pod, problems};
@@ -479,9 +478,7 @@ async fn going_back_deletes_no_more_than_any_sync() {
 async fn members_are_listed_once_a_round_though_their_health_is_looked_at() {
     let (lists, rounds): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
     let counters = (Arc::clone(&lists), Arc::clone(&rounds));
-    let root = tempfile::tempdir().expect("a directory");
-    let store = Embedded::open(&root.path().join("state")).expect("a store");
-    let world = World::behind(root, Arc::new(store), |router| {
+    let world = World::behind(|router| {
         router.layer(axum::middleware::map_request(move |request: axum::extract::Request| {
             let query = request.uri().query().unwrap_or_default();
             let path = request.uri().path();
@@ -496,16 +493,15 @@ async fn members_are_listed_once_a_round_though_their_health_is_looked_at() {
         }))
     })
     .await;
+    let repository = Repository::init(&world.source());
     world.write("p.yaml", &pod("p", "hello"));
-    let config = Config {
-        rollback: true,
-        ..world.config()
-    };
-    let following = world.follow_with(config);
+    repository.commit("a pod");
+    let following = world.follow_with(config(&world, LATER));
     following.said("\"synced\"").await;
     // The watches have begun with lists of their own by the time that a later round has ended.
     for name in ["a", "b", "c", "d"] {
         world.write(&format!("{name}.yaml"), &config_map(name, "1"));
+        repository.commit(name);
         following.said(&format!("\"name\":\"{name}\"")).await;
         if name == "a" {
             lists.store(0, Ordering::SeqCst);

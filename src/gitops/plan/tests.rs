@@ -99,7 +99,7 @@ impl Fixture {
             predictions: &predictions,
             settled: &|intended| intended.key.name == "drifted",
             paused: &|_| None,
-            left: &|key| key.name == "left",
+            left: &|key, _| key.name == "left",
             members: &members,
             others: &Others::default(),
             occupied: &self.occupied,

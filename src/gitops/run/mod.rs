@@ -312,6 +312,8 @@ impl Follower {
             revision: &prepared.revision,
             is_new: before.revision.as_ref() != Some(&prepared.revision),
         });
+        // News may end this round early, and not all that it writes is seen by the watches.
+        self.quiet = Quiet::default();
         let applied = self
             .engine
             .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())

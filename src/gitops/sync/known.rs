@@ -27,8 +27,8 @@ impl Engine {
             problems,
             ..
         } = prepared;
-        let written: BTreeSet<&ObjectKey> = applied.written.iter().map(|(key, _)| key).collect();
-        let now: BTreeSet<String> = on_drift::applied(marks, &record.applied, &plan.steps, &written).collect();
+        let written = applied.written.iter().map(|(key, value)| (key, value.as_ref()));
+        let now = on_drift::applied(marks, &record.applied, &plan.steps, &written.collect());
         let is_whole = problems.is_empty() && manifests.held.is_empty() && manifests.unreadable.is_empty();
         match is_whole {
             true => record.applied = now,

@@ -21,7 +21,7 @@ use super::inventory::Inventory;
 use super::kinds::{Kinds, Resource};
 use super::manifests::{self, Manifests};
 use super::neighbours::{Handover, Neighbours};
-use super::on_drift::{self, OnDrift};
+use super::on_drift::{self, Mark, OnDrift};
 use super::plan::{self, Plan, Step, World, labelled};
 use super::record::{Record, Synced};
 use super::report::{Action, Cause, ObjectKey, Problem, Reporter, Revision};
@@ -70,7 +70,7 @@ pub(super) struct Prepared {
     pub kinds: Vec<Resource>,
     pub inventory: Inventory,
     /// Marks of the manifests whose objects' drift is only told.
-    marks: BTreeMap<ObjectKey, String>,
+    marks: BTreeMap<ObjectKey, Mark>,
     /// Whether deletions are left to a later round.
     deferred: bool,
     upcoming: BTreeSet<String>,
@@ -101,7 +101,7 @@ impl Prepared {
         seen
     }
 
-    /// The objects that are to be there and healthy; not those that another hand deleted and that are left so.
+    /// The objects that are to be there and healthy; not those that another hand took away and that are left so.
     pub fn awaited(&self) -> impl Iterator<Item = &ObjectKey> {
         let left = self.plan.steps.iter().filter(|step| step.is_left_gone());
         let left: BTreeSet<&ObjectKey> = left.map(|step| &step.key).collect();
@@ -185,7 +185,7 @@ impl Engine {
             predictions: &predictions,
             settled: &|intended| self.is_settled(intended),
             paused: &|key| self.fights.pause(key, now),
-            left: &|key| !wish.repair && marks.get(key).is_some_and(|mark| known.contains(mark)),
+            left: &|key, live| !wish.repair && marks.get(key).is_some_and(|mark| mark.is_applied(known, live)),
             members: &inventory.members,
             others: &others,
             occupied: &occupied,
