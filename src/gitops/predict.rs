@@ -257,6 +257,7 @@ impl Predictor<'_> {
             .await;
         match applied {
             Ok(predicted) if without_noise(&predicted) == without_noise(live) => Ok(Prediction::Same),
+            Ok(predicted) if self.is_so_by_now(intended, live, &predicted).await? => Ok(Prediction::Same),
             Ok(predicted) if is_finished_pod(live) && predicted["spec"] != live["spec"] => {
                 self.replace(
                     intended,
@@ -281,6 +282,20 @@ impl Predictor<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the object is as predicted, and only was otherwise when it was looked at: others write meanwhile.
+    async fn is_so_by_now(&self, intended: &Intended, live: &Value, predicted: &Value) -> Result<bool, kube::Error> {
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if version(predicted) == version(live) {
+            return Ok(false);
+        }
+        let key = &intended.key;
+        let now = self
+            .requests
+            .get(&intended.resource, key.namespace.as_deref(), &key.name)
+            .await?;
+        Ok(now.is_some_and(|now| without_noise(&now) == without_noise(predicted)))
     }
 
     /// Replacing needs an object that is ours, and a manifest that is valid as a new object.

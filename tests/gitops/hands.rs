@@ -1,5 +1,11 @@
 //! What is told of other hands' changes: what they did, and what became of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use http::Method;
 use reconcile::gitops::Report;
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::record::Record;
@@ -70,4 +76,42 @@ async fn a_repair_counts_apart_and_is_no_sync_of_the_revision() {
     assert_eq!(after.synced_at, before.synced_at);
     assert_eq!(repairs(&following), [(Action::Update, Some("another-hand".to_owned()))]);
     following.stop().await;
+}
+
+#[tokio::test]
+async fn what_others_write_while_a_plan_is_made_is_no_drift() {
+    // Each question what applying would do comes right after another hand's write.
+    let count = Arc::new(AtomicU32::new(0));
+    let written = Arc::clone(&count);
+    let world = World::behind(|router| {
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let written = Arc::clone(&written);
+            async move {
+                let query = request.uri().query().unwrap_or_default();
+                if request.method() == Method::PATCH && query.contains("dryRun") && request.uri().path().ends_with("/a")
+                {
+                    let note = written.load(Ordering::Relaxed);
+                    let patch = json!({"metadata": {"annotations": {"seen": note.to_string()}}});
+                    let path = format!("{}?fieldManager=another-hand", request.uri().path());
+                    let theirs = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+                    let theirs = theirs.body(patch.to_string().into()).expect("a request");
+                    // Not before it is there.
+                    let done = next.clone().run(theirs).await.status().is_success();
+                    written.fetch_add(u32::from(done), Ordering::Relaxed);
+                }
+                next.run(request).await
+            }
+        }))
+    })
+    .await;
+    world.write("a.yaml", &config_map("a", "1"));
+    world.sync().await;
+    let before = count.load(Ordering::Relaxed);
+    let outcome = world.sync().await;
+    assert!(count.load(Ordering::Relaxed) > before, "another hand wrote");
+    assert_eq!(outcome.counts.changes(), 0, "{outcome:?}");
+    // Where the object really differs, it is repaired all the same.
+    world.merge("ConfigMap", "a", json!({"data": {"key": "2"}})).await;
+    assert_eq!(world.sync().await.counts.update, 1);
+    assert_eq!(world.get("ConfigMap", "a").await.expect("there")["data"]["key"], "1");
 }
