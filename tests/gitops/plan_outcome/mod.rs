@@ -90,7 +90,7 @@ async fn chain(world: &World, empty: &State, seed: u64) -> Result<(), String> {
     empty.restore(store).await;
     let mut repository = Repository::default();
     // What the pair before applied, by key.
-    let mut applied: Option<BTreeMap<String, Value>> = None;
+    let mut applied: Option<Applied> = None;
     for number in 0..CHAIN {
         repository = repository.next(&mut random);
         write(world, &repository);
@@ -170,6 +170,9 @@ async fn sync(world: &World, pair: &Pair<'_>) -> Result<Outcome, String> {
         Err(_) => Err(pair.told("the sync did not end")),
     }
 }
+
+/// Manifests that were applied and the uids of their objects, by key.
+type Applied = BTreeMap<String, (Value, Value)>;
 
 /// Whether a manifest says that drift from it is only told.
 fn is_reported(manifest: &Value) -> bool {
@@ -364,35 +367,37 @@ impl Pair<'_> {
     }
 
     /// What is wanted and lives as it is wanted.
-    fn applied(&self, after: &State) -> BTreeMap<String, Value> {
-        let right = self
-            .repository
-            .right()
-            .map(|(subject, manifest)| (subject.key(), manifest));
-        right
-            .filter(|(key, manifest)| {
-                after
-                    .get(key)
-                    .is_some_and(|now| contains(now, manifest) && !is_going(now))
-            })
-            .collect()
+    fn applied(&self, after: &State) -> Applied {
+        let right = self.repository.right();
+        let applied = right.filter_map(|(subject, manifest)| {
+            let key = subject.key();
+            let now = after
+                .get(&key)
+                .filter(|now| contains(now, &manifest) && !is_going(now))?;
+            Some((key, (manifest, now["metadata"]["uid"].clone())))
+        });
+        applied.collect()
     }
 
     /// Where the manifest is as it was applied and drift is only told, the object is as other hands left it.
-    fn what_was_applied_and_drifted_is_left(
-        &self,
-        applied: Option<&BTreeMap<String, Value>>,
-        after: &State,
-    ) -> Result<(), String> {
+    fn what_was_applied_and_drifted_is_left(&self, applied: Option<&Applied>, after: &State) -> Result<(), String> {
         let entries = self.entries();
         for (subject, manifest) in self.repository.right() {
             let key = subject.key();
-            let is_as_applied = applied.and_then(|applied| applied.get(&key)) == Some(&manifest);
+            let known = applied.and_then(|applied| applied.get(&key));
+            let is_as_applied = known.is_some_and(|(known, _)| *known == manifest);
             if !is_as_applied || !is_reported(&manifest) || self.was_ending(subject.namespace) {
                 continue;
             }
             let (before, now) = (self.before.get(&key), after.get(&key));
             if before.is_some_and(is_going) {
+                continue;
+            }
+            // A Secret that somebody made again is another, whose content is not known to be what was applied.
+            let uid = |object: &Value| object["metadata"]["uid"].clone();
+            if subject.kind.name == "Secret"
+                && before.is_some_and(|before| known.map(|(_, known)| known) != Some(&uid(before)))
+            {
                 continue;
             }
             // What another source has taken is refused, and what lay in a namespace that went with it is gone.
