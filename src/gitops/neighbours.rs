@@ -190,7 +190,7 @@ impl Handover {
         let gives = leaves.filter(|key| others.want(key).is_some());
         Self {
             wants: wants.map(|(key, _)| key.clone()).take(RECORDED).collect(),
-            gives: gives.cloned().take(RECORDED).collect(),
+            gives: gives.take(RECORDED).cloned().collect(),
         }
     }
 }
