@@ -228,8 +228,9 @@ pub fn bounded_bytes(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(max.saturating_sub('…'.len_utf8()));
-    format!("{}…", &text[..end])
+    let most = max.saturating_sub('…'.len_utf8());
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    format!("{}…", &text[..end.unwrap_or_default()])
 }
 
 #[cfg(test)]
