@@ -64,7 +64,8 @@ async fn submodules_are_read_at_their_places_those_in_them_too() {
     assert_eq!(world.names("ConfigMap").await, ["inner", "lib", "top"]);
     // Another commit of it, and folders and patterns as everywhere else.
     std::fs::write(lib.path.join("map.yaml"), config_map("other", "1")).expect("written");
-    lib.git(&["commit", "-q", "-a", "-m", "second"]);
+    lib.git(&["add", "map.yaml"]);
+    lib.git(&["commit", "-q", "-m", "second"]);
     let of_lib = lib.git(&["rev-parse", "HEAD"]).trim().to_owned();
     top.git(&["update-index", "--cacheinfo", &format!("160000,{of_lib},lib")]);
     top.git(&["commit", "-q", "-m", "the next"]);
@@ -203,5 +204,5 @@ async fn a_login_is_for_its_host_only() {
             .any(|told| told.starts_with("else: ") && told.contains("localhost asks for a login")),
         "{told:?}"
     );
-    assert_eq!(world.names("ConfigMap").await, ["inner", "lib", "top"]);
+    assert_eq!(world.names("ConfigMap").await, ["inner", "lib", "top"], "{told:?}");
 }

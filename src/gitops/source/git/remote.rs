@@ -109,8 +109,16 @@ pub(in super::super) fn fetch(url: &Url, access: &Access, clone: &Path, referenc
     };
     if !wanted.is_at(kept.id) {
         let is_shallow = repository.is_shallow();
-        fetch_wanted(&mut remote, &mut options, &kept, &wanted, !url.is_local(), is_shallow)
-            .map_err(|error| session.failed("fetching from", &error))?;
+        let again = || session.again();
+        fetch_wanted(
+            &mut remote,
+            &mut options,
+            &kept,
+            &wanted,
+            [!url.is_local(), is_shallow],
+            again,
+        )
+        .map_err(|error| session.failed("fetching from", &error))?;
     }
     match &wanted {
         Wanted::Reference { name, .. } => kept.remember(&repository, name),
@@ -133,8 +141,8 @@ fn fetch_wanted(
     options: &mut FetchOptions<'_>,
     kept: &Kept,
     wanted: &Wanted,
-    may_be_shallow: bool,
-    is_shallow: bool,
+    [may_be_shallow, is_shallow]: [bool; 2],
+    again: impl Fn(),
 ) -> Result<(), git2::Error> {
     let log = Some("reconcile");
     match wanted {
@@ -153,6 +161,8 @@ fn fetch_wanted(
                     result => return result,
                 }
             }
+            // Another connection, which asks for the login again.
+            again();
             // What a shallow clone lacks would not be sent: the server takes it to have all behind what it has.
             options.depth(if is_shallow { WHOLE_HISTORY } else { 0 });
             remote.fetch(

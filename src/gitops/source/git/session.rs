@@ -52,6 +52,14 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Lets another connection of the same conversation be given the same.
+    pub fn again(&self) {
+        for count in [&self.asked, &self.keys_tried, &self.passwords_tried] {
+            count.set(0);
+        }
+        *self.refusal.borrow_mut() = None;
+    }
+
     /// How to connect and fetch.
     pub fn options(&self) -> FetchOptions<'_> {
         let mut callbacks = RemoteCallbacks::new();
