@@ -2,7 +2,7 @@
 //! read. Writes nothing.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::Path;
 
 use flate2::read::ZlibDecoder;
@@ -44,14 +44,10 @@ fn is_whole(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    let mut contents = ZlibDecoder::new(BufReader::new(file));
+    let mut contents = BufReader::new(ZlibDecoder::new(BufReader::new(file)));
     let mut header = Vec::new();
-    for byte in contents.by_ref().take(MAX_HEADER).bytes() {
-        match byte? {
-            0 => break,
-            byte => header.push(byte),
-        }
-    }
+    contents.by_ref().take(MAX_HEADER).read_until(0, &mut header)?;
+    header.pop_if(|end| *end == 0);
     let size = std::str::from_utf8(&header)
         .ok()
         .and_then(|header| header.split_once(' '));
