@@ -121,7 +121,12 @@ pub(super) async fn sync(
         }
         tell(&prepared, reporter);
         let applied = engine
-            .carry_out(&mut prepared, Patience::Until(started + timeout), reporter)
+            .carry_out(
+                &mut prepared,
+                Patience::Until(started + timeout),
+                &CancellationToken::new(),
+                reporter,
+            )
             .await?;
         for problem in &applied.problems {
             reporter.report(Report::Problem(problem.clone()));

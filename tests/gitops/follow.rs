@@ -1,6 +1,12 @@
 //! The running reconciler: saved files, drift by other hands, schedules, and how it ends.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use http::Method;
+use tokio::sync::Notify;
 
 use serde_json::json;
 
@@ -273,6 +279,55 @@ async fn a_fight_over_an_object_is_broken_off_for_a_while() {
     eventually("the source's new value", async || match value("a").await {
         value if value == "2" => Ok(()),
         value => Err(format!("{value}\n{}", following.text())),
+    })
+    .await;
+    following.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_round_wrote_is_told_though_news_ends_it() {
+    // The answer to the first write is held back until the reconciler asks for anything else, which it should not.
+    let (place, went_on) = (
+        Arc::new(Mutex::new(None::<std::path::PathBuf>)),
+        Arc::new(Notify::new()),
+    );
+    let (file, note) = (Arc::clone(&place), Arc::clone(&went_on));
+    let world = World::behind(|router| {
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let (place, went_on) = (Arc::clone(&file), Arc::clone(&note));
+            async move {
+                let query = request.uri().query().unwrap_or_default();
+                let is_write = request.method() == Method::PATCH && !query.contains("dryRun");
+                let is_ours = request.uri().path().ends_with("/configmaps/a");
+                let response = next.run(request).await;
+                let file = (is_write && is_ours)
+                    .then(|| place.lock().expect("unpoisoned").take())
+                    .flatten();
+                match file {
+                    Some(file) => {
+                        std::fs::write(file, config_map("b", "1")).expect("written");
+                        let more = tokio::time::timeout(Duration::from_secs(1), went_on.notified());
+                        eprintln!("it went on: {}", more.await.is_ok());
+                    }
+                    None => went_on.notify_waiters(),
+                }
+                response
+            }
+        }))
+    })
+    .await;
+    world.write("a.yaml", &config_map("a", "1"));
+    *place.lock().expect("unpoisoned") = Some(world.source().join("b.yaml"));
+    let following = world.follow();
+    eventually("both are told", async || {
+        let created = |name: &str| {
+            let part = format!("\"action\":\"create\",\"object\":{{\"kind\":\"ConfigMap\",\"namespace\":\"default\",\"name\":\"{name}\"");
+            following.text().contains(&part)
+        };
+        match created("a") && created("b") {
+            true => Ok(()),
+            false => Err(following.text()),
+        }
     })
     .await;
     following.stop().await;

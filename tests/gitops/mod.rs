@@ -3,6 +3,7 @@
 
 mod agreed;
 mod ceded;
+mod commands;
 mod commit_status;
 mod drift_report;
 mod elsewhere;

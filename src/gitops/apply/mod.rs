@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::applyset::ApplySet;
 use super::error::Error;
@@ -45,6 +46,8 @@ pub(super) struct Applied {
     pub repairs: Counts,
     /// What failed.
     pub problems: Vec<Problem>,
+    /// Whether news came before all was begun: what is left is the next round's.
+    pub is_cut: bool,
     /// Objects as the API server has them after our write.
     pub written: Vec<(ObjectKey, Arc<Value>)>,
     /// Objects that are deleted, or on their way.
@@ -72,6 +75,8 @@ pub(super) struct Applier<'a> {
     /// Namespaces that this plan creates.
     pub upcoming: &'a BTreeSet<String>,
     pub patience: Patience,
+    /// Cancelled by news: what was begun is ended and told, and nothing more is begun.
+    pub news: &'a CancellationToken,
 }
 
 /// What an object lacks that is deleted so that it can be made again.
@@ -105,6 +110,10 @@ impl Applier<'_> {
                 .unwrap_or(rest.len());
             let (now, later) = rest.split_at(end);
             rest = later;
+            if self.news.is_cancelled() {
+                applied.is_cut = true;
+                break;
+            }
             match self.obstacle(plan, now, &applied).await? {
                 None => self.stage(now, &mut applied).await?,
                 Some(reason) => self.put_off(now, &reason, &mut applied),
@@ -125,10 +134,14 @@ impl Applier<'_> {
         // Boxed and collected, or the compiler cannot see that the futures may move between threads.
         let writes: Vec<_> = steps
             .into_iter()
-            .map(|step| async move { (step, self.step(step).await) }.boxed())
+            .map(|step| async move { (step, self.begin(step).await) }.boxed())
             .collect();
         let mut results = stream::iter(writes).buffer_unordered(CONCURRENCY);
         while let Some((step, result)) = results.next().await {
+            let Some(result) = result else {
+                applied.is_cut = true;
+                continue;
+            };
             match result {
                 Ok(None) => applied.counts.add(step.action),
                 Ok(Some(done)) => self.note(step, done, applied),
@@ -184,6 +197,14 @@ impl Applier<'_> {
             cause: step.cause.clone(),
             notes: step.reasons.clone(),
         }));
+    }
+
+    /// Carries a step out; None where news came before it was begun.
+    async fn begin(&self, step: &Step) -> Option<Result<Option<Done>, kube::Error>> {
+        match self.news.is_cancelled() {
+            true => None,
+            false => Some(self.step(step).await),
+        }
     }
 
     async fn step(&self, step: &Step) -> Result<Option<Done>, kube::Error> {

@@ -1,6 +1,7 @@
 //! The loop that follows a source: waits for news (`wake`), goes round unless something forbids it (`gates`), tells what
 //! happened (`told`), and tries again what failed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,31 +230,40 @@ impl Follower {
         }
     }
 
-    /// One round; news may end it early, for everything it does can be done again. What was recorded is also told: only
-    /// what comes before the record is cut short.
+    /// One round; news may end it early, for everything it does can be done again. What was written is told nevertheless,
+    /// and what was recorded is told as a whole.
     async fn round(&mut self, interruptible: bool) -> Result<Round, Error> {
         // The watch is taken out so that it can be waited for while the round has the rest.
         let watch = self.watch.take().filter(|_| self.schedules.is_empty());
-        let synced = match watch.as_ref().filter(|_| interruptible) {
-            Some(watch) => tokio::select! {
-                // The round goes first: where both are ready, it is done.
-                biased;
-                synced = self.sync() => Some(synced),
-                () = watch.changed() => None,
-            },
-            None => Some(self.sync().await),
+        let news = CancellationToken::new();
+        let synced = {
+            let mut sync = pin!(self.sync(&news));
+            match watch.as_ref().filter(|_| interruptible) {
+                Some(watch) => tokio::select! {
+                    // The round goes first: where both are ready, it is done.
+                    biased;
+                    synced = &mut sync => synced,
+                    () = watch.changed() => {
+                        news.cancel();
+                        sync.await
+                    }
+                },
+                None => sync.await,
+            }
         };
         self.watch = watch;
-        match synced.transpose()? {
-            None => return Ok(Round::Superseded),
-            Some(Some(synced)) => self.conclude(synced).await?,
-            Some(None) => {}
+        match synced? {
+            Some(synced) if synced.applied.is_cut => return Ok(Round::Superseded),
+            Some(synced) => self.conclude(synced).await?,
+            None if news.is_cancelled() => return Ok(Round::Superseded),
+            None => {}
         }
         Ok(Round::Done)
     }
 
-    /// Reads, plans and applies; None where that was not to be done, or there was nothing to do.
-    async fn sync(&mut self) -> Result<Option<Synced>, Error> {
+    /// Reads, plans and applies; None where that was not to be done, there was nothing to do, or news came before anything
+    /// was written.
+    async fn sync(&mut self, news: &CancellationToken) -> Result<Option<Synced>, Error> {
         let started = Instant::now();
         let mut inventory = self.engine.inventory().await?;
         if self.stands_by(&mut inventory).await? {
@@ -305,7 +315,11 @@ impl Follower {
             defer_prune: self.settling().map(|_| SETTLING.to_owned()),
             repair: is_asked,
         };
-        let mut prepared = self.engine.prepare(snapshot, inventory, wish).await?;
+        let prepare = self.engine.prepare(snapshot, inventory, wish);
+        let Some(prepared) = news.run_until_cancelled(prepare).await else {
+            return Ok(None);
+        };
+        let mut prepared = prepared?;
         self.drift.watch(&prepared.kinds);
         self.tell(&prepared);
         self.reporter.observe(&Observed::TakenUp {
@@ -316,7 +330,7 @@ impl Follower {
         self.quiet = Quiet::default();
         let applied = self
             .engine
-            .carry_out(&mut prepared, Patience::Moment, reporter.as_ref())
+            .carry_out(&mut prepared, Patience::Moment, news, reporter.as_ref())
             .await?;
         self.retry = None;
         if !applied.problems.is_empty() || !prepared.plan.problems.is_empty() {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::apply::{Applied, Applier, Patience};
 use super::applyset::{ApplySet, MemberKind, Members};
@@ -215,11 +216,12 @@ impl Engine {
         })
     }
 
-    /// Carries a plan out. The inventory is written before the first object, so that a crash leaves nothing unknown.
+    /// Carries a plan out, or, once `news` came, what of it was begun by then. The inventory is written before the first object, so that a crash leaves nothing unknown.
     pub async fn carry_out(
         &mut self,
         prepared: &mut Prepared,
         patience: Patience,
+        news: &CancellationToken,
         reporter: &dyn Reporter,
     ) -> Result<Applied, Error> {
         fail_point::pass("planned");
@@ -233,7 +235,7 @@ impl Engine {
                 .await?;
             fail_point::pass("intent recorded");
         }
-        // Noted first: news may interrupt this between the deletion and the new object.
+        // Noted first: the process may be told to end between the deletion and the new object.
         for step in prepared.plan.steps.iter().filter(|step| step.action == Action::Replace) {
             self.replacing
                 .insert(step.key.clone(), (step.cause.clone(), step.reasons.clone()));
@@ -244,6 +246,7 @@ impl Engine {
             reporter,
             upcoming: &prepared.upcoming,
             patience,
+            news,
         };
         let applied = applier.carry_out(&prepared.plan).await?;
         for (key, value) in &applied.written {
