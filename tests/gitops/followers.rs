@@ -95,6 +95,25 @@ async fn a_standby_takes_over_when_a_lease_is_over() {
 }
 
 #[tokio::test]
+async fn whoever_asks_is_told_when_the_follower_ended_without_a_word() {
+    let world = World::new().await;
+    world.write("a.yaml", &config_map("a", "1"));
+    let config = process(&world, "one");
+    let lease = config.presence.name().to_owned();
+    let first = world.follow_with(config);
+    first.said("synced").await;
+    first.abandon();
+    world.lease(&lease, "one", Timestamp::now(), 3).await;
+    let sources = Sources::new(world.client.clone());
+    let asked = sources.sync(None, Duration::from_secs(3600));
+    let told = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .expect("at once when its lease is over");
+    let told = told.expect_err("nobody synced it");
+    assert!(matches!(told, Error::NotFollowed(_)), "{told}");
+}
+
+#[tokio::test]
 async fn a_process_that_starts_again_goes_on_at_once() {
     let world = World::new().await;
     world.write("a.yaml", &config_map("a", "1"));

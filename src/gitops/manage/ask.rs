@@ -21,6 +21,9 @@ use crate::gitops::record::{APPROVED, PINNED, REQUESTED, RESUMED, SUSPENDED};
 /// Between looks at whether a request was answered.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Between looks at whether anybody is there to answer.
+const FOLLOWER_POLL: Duration = Duration::from_secs(2);
+
 /// Between looks at the health of all objects.
 const HEALTH_POLL: Duration = Duration::from_millis(300);
 
@@ -148,6 +151,7 @@ impl Sources {
         annotations[REQUESTED] = request.as_str().into();
         self.annotate(&parent, &annotations).await?;
         let deadline = Instant::now() + timeout;
+        let mut look = Instant::now() + FOLLOWER_POLL;
         loop {
             let parent = self.api.get(&parent.name_any()).await.map_err(read)?;
             let record = Inventory::of(parent.clone()).record;
@@ -159,6 +163,13 @@ impl Sources {
                         Ok(Status { followed_by, ..status })
                     }
                 };
+            }
+            // Whoever followed it may have ended without a word.
+            if Instant::now() >= look {
+                if self.asked(&parent).await?.followed_by.is_nobody() {
+                    return Err(Error::NotFollowed(name));
+                }
+                look = Instant::now() + FOLLOWER_POLL;
             }
             if Instant::now() >= deadline {
                 return Err(Error::Source(format!(

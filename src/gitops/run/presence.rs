@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const MAX_DECISIONS: usize = 5;
 
 /// How long the end may be held up by saying so in the cluster.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Follower {
     /// Whether another process follows the source; takes it where none does.
