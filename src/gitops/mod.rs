@@ -8,7 +8,9 @@
 //!
 //! [`rollback`] keeps what is applied apart from what the source is at, where a revision does not become healthy.
 //! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers; [`telling`]
-//! tells others what becomes of sources.
+//! tells others what becomes of sources. Sources know of each other by their records, and within a process by what they
+//! say ([`Neighbours`]): what moves from one to another is not deleted. One process follows a source at a time
+//! ([`Presence`]).
 //! [`dry_run`] stops after the plan, [`sync_once`] goes once round and waits for health, [`run`] keeps going round, and
 //! [`manager`] does so for every `Source` object. What became of a source, and what people ask of it through [`manage`],
 //! lies beside its inventory in the cluster ([`record`]).
