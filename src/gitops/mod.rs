@@ -6,7 +6,7 @@
 //!   └── trigger             └──── live ◀── drift (watch)
 //! ```
 //!
-//! [`rollback`] keeps what is applied apart from what the source is at, where a revision does not become healthy.
+//! `rollback` keeps what is applied apart from what the source is at, where a revision does not become healthy.
 //! [`trust`] decides which revisions a source lets through, and [`webhook`] is one of the triggers; [`telling`]
 //! tells others what becomes of sources. Sources know of each other by their records, and within a process by what they
 //! say ([`Neighbours`]): what moves from one to another is not deleted. One process follows a source at a time
