@@ -24,7 +24,7 @@ use super::state::list;
 use crate::support::etcd;
 
 /// How long anything here may take on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A cluster without nodes and a directory for sources.
 pub struct World {
@@ -113,6 +113,7 @@ impl World {
             Some(layer) => kube::Client::new(layer(elsewhere::forwarding(direct)), "default"),
             None => direct,
         };
+        elsewhere::keep_node(&client, "node").await;
         World::of(root, client, Arc::new(store), Server::Elsewhere { _server: server })
     }
 

@@ -53,6 +53,8 @@ fn run(directory: &Path, arguments: &[&str]) -> String {
     command
         .current_dir(directory)
         .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
+        // What it does by itself beside us after thousands of commits locks what the next commit wants to write.
+        .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
         .args(arguments)
         // Nothing of the caller's own settings, and not the repository that a git hook may be running in.
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
