@@ -32,7 +32,7 @@ images: tools ## Make the images that the tests start pods from
 test: images ## Every test, the reconciler's also against an API server of its own process (ARGS="filter" for some of them)
 	@scripts/setup --tests
 	@scripts/test $(ARGS)
-	@[ -n "$(ARGS)" ] || RECONCILE_TEST_APISERVER=process scripts/test gitops::
+	@[ -n "$(ARGS)" ] || RECONCILE_TEST_APISERVER=process RECONCILE_PLAN_PAIRS=200 scripts/test gitops::
 
 lint: setup ## Formatting and clippy, warnings as errors
 	cargo fmt --check

@@ -138,11 +138,12 @@ impl World {
         self.path("source")
     }
 
-    /// Saves a file of the source.
+    /// Saves a file of the source: at once, so that nobody reads half of it.
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.source().join(path);
+        let (path, whole) = (self.source().join(path), self.path("to be saved"));
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-        std::fs::write(path, text).expect("written");
+        std::fs::write(&whole, text).expect("written");
+        std::fs::rename(whole, path).expect("put in place");
     }
 
     /// Removes a file of the source.
