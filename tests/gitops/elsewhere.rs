@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::json;
 
 use crate::support::etcd::Etcd;
 use crate::support::process::Process;
@@ -83,21 +79,6 @@ pub async fn client(kubeconfig: &Path) -> Client {
     let file = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     Client::try_from(config.expect("a configuration")).expect("a client")
-}
-
-/// Makes a node that is ready and stays so without a kubelet: its controllers delete what is bound to a node that is not
-/// there, and mark what is bound to one that is silent.
-pub async fn keep_node(client: &Client, name: &str) {
-    let nodes: Api<Node> = Api::all(client.clone());
-    let node: Node = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a node");
-    nodes.create(&PostParams::default(), &node).await.expect("created");
-    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-    let (params, ready) = (PatchParams::default(), Patch::Merge(ready));
-    nodes.patch_status(name, &params, &ready).await.expect("patched");
-    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-    let lease = json!({"metadata": {"name": name}, "spec": {"holderIdentity": name, "renewTime": "2100-01-01T00:00:00.000000Z"}});
-    let lease: Lease = serde_json::from_value(lease).expect("a lease");
-    leases.create(&PostParams::default(), &lease).await.expect("created");
 }
 
 /// Sends every request on to that API server.

@@ -113,7 +113,6 @@ impl World {
             Some(layer) => kube::Client::new(layer(elsewhere::forwarding(direct)), "default"),
             None => direct,
         };
-        elsewhere::keep_node(&client, "node").await;
         World::of(root, client, Arc::new(store), Server::Elsewhere { _server: server })
     }
 
