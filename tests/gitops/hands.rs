@@ -10,6 +10,7 @@ use reconcile::gitops::Report;
 use reconcile::gitops::manage::Sources;
 use reconcile::gitops::record::Record;
 use reconcile::gitops::report::{Action, Cause};
+use reconcile::store::Embedded;
 use serde_json::json;
 
 use super::harness::{Following, World, config_map, eventually, pod};
@@ -35,15 +36,19 @@ fn repairs(following: &Following) -> Vec<(Action, Option<String>)> {
 
 #[tokio::test]
 async fn a_pod_that_was_deleted_by_hand_is_created_again_and_nobody_is_named() {
-    let world = World::new().await;
+    // No controller there lets the pod go before the test does.
+    let root = tempfile::tempdir().expect("a directory");
+    let store = Embedded::open(&root.path().join("state")).expect("a store");
+    let world = World::on(root, Arc::new(store)).await;
     world.write("web.yaml", &pod("web", "hello"));
-    let following = world.follow();
-    following.said("synced").await;
+    world.sync().await;
     world.bind("web").await;
     // Another hand that had nothing to do with it.
     world
         .merge("Pod", "web", json!({"metadata": {"annotations": {"seen": "yes"}}}))
         .await;
+    let following = world.follow();
+    following.said("\"unchanged\":1").await;
     world.delete("Pod", "web").await;
     let going = world.get("Pod", "web").await.expect("it takes its time");
     assert!(is_going(&going), "{going}");
