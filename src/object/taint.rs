@@ -17,6 +17,13 @@ pub fn tolerating<'a>(tolerations: &'a [Toleration], taint: &Taint) -> Option<&'
     tolerations.iter().find(|toleration| tolerates(toleration, taint))
 }
 
+/// The first taint that keeps a pod with these tolerations away for certain.
+pub fn untolerated<'a>(taints: &'a [Taint], tolerations: &[Toleration]) -> Option<&'a Taint> {
+    taints.iter().find(|taint| {
+        matches!(taint.effect.as_str(), NO_SCHEDULE | NO_EXECUTE) && tolerating(tolerations, taint).is_none()
+    })
+}
+
 /// Whether this toleration tolerates this taint: an empty effect or key stands for any, `Lt` and `Gt`
 /// compare whole numbers (the taint's value to the toleration's).
 pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {

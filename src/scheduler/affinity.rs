@@ -1,6 +1,7 @@
 //! Terms that name pods: who is meant, and where "near" ends. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, WeightedPodAffinityTerm};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -22,15 +23,29 @@ pub struct PodTerms {
     pub preferred: Vec<(i64, Term)>,
 }
 
-/// Which pods are meant and how near is near.
+/// Which pods are meant.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Term {
+pub struct Who {
     namespaces: Vec<String>,
     namespace_selector: Option<Selector>,
     /// `None` selects no pod at all.
     selector: Option<Selector>,
+}
+
+/// Which pods are meant and how near is near.
+#[derive(Clone, Debug)]
+pub struct Term {
+    id: Arc<str>,
+    /// Which pods are meant.
+    pub who: Who,
     /// Nodes with the same value of this label are near each other.
     pub topology_key: String,
+}
+
+impl PartialEq for Term {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
 }
 
 impl PodTerms {
@@ -71,37 +86,53 @@ impl Term {
         }
         let mut selector = term.label_selector.as_ref().and_then(selector);
         if let Some(selector) = &mut selector {
-            let values = |keys: &Option<Vec<String>>| {
-                let keys = keys.iter().flatten();
-                keys.filter_map(|key| Some((key.clone(), labels.get(key)?.clone())))
-                    .collect::<Vec<_>>()
-            };
-            selector.extend(
-                values(&term.match_label_keys)
-                    .into_iter()
-                    .map(|(key, value)| Expression::Equal(key, value)),
-            );
-            let mismatch = values(&term.mismatch_label_keys).into_iter();
-            selector.extend(mismatch.map(|(key, value)| Expression::NotEqual(key, value)));
+            selector.extend(alike(term.match_label_keys.as_ref(), labels, Expression::Equal));
+            selector.extend(alike(term.mismatch_label_keys.as_ref(), labels, Expression::NotEqual));
         }
-        Self {
+        let who = Who {
             namespaces,
             namespace_selector: term.namespace_selector.as_ref().and_then(self::selector),
             selector,
+        };
+        Self {
+            id: format!("{} {who:?}", term.topology_key).into(),
+            who,
             topology_key: term.topology_key.clone(),
         }
     }
 
-    /// Whether this pod is meant.
-    pub fn matches(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
-        self.matches_namespace(&pod.namespace, namespaces)
-            && self
-                .selector
-                .as_ref()
-                .is_some_and(|selector| selector.matches(&pod.labels))
+    /// Tells this term from every other.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+}
+
+impl Who {
+    /// Pods of that namespace with the labels that the selector asks for; without a selector, none.
+    pub fn in_namespace(namespace: &str, selector: Option<Selector>) -> Self {
+        Self {
+            namespaces: vec![namespace.to_owned()],
+            namespace_selector: None,
+            selector,
+        }
     }
 
-    fn matches_namespace(&self, namespace: &str, namespaces: &Namespaces) -> bool {
+    /// Whether this pod is meant.
+    pub fn means(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
+        self.selector
+            .as_ref()
+            .is_some_and(|selector| selector.matches(&pod.labels))
+            && self.means_namespace(&pod.namespace, namespaces)
+    }
+
+    /// Whether the answer depends on namespaces' labels.
+    pub fn asks_namespaces(&self) -> bool {
+        self.namespace_selector
+            .as_ref()
+            .is_some_and(|selector| !selector.selects_all())
+    }
+
+    fn means_namespace(&self, namespace: &str, namespaces: &Namespaces) -> bool {
         if self.namespaces.iter().any(|name| name == namespace) {
             return true;
         }
@@ -110,6 +141,17 @@ impl Term {
         };
         selector.selects_all() || namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
     }
+}
+
+/// One expression for each of these keys that the pod itself has, with its own value.
+pub fn alike(
+    keys: Option<&Vec<String>>,
+    labels: &BTreeMap<String, String>,
+    expression: fn(String, String) -> Expression,
+) -> Vec<Expression> {
+    let keys = keys.into_iter().flatten();
+    keys.filter_map(|key| Some(expression(key.clone(), labels.get(key)?.clone())))
+        .collect()
 }
 
 /// A label selector made ready; one that cannot be read selects nothing, as the API refuses those.

@@ -6,15 +6,18 @@
 pub mod affinity;
 mod bind;
 pub mod filter;
+pub mod node_rules;
 pub mod pod;
 pub mod queue;
 pub mod refusal;
 mod report;
 pub mod resources;
 mod run;
+pub mod sampling;
 mod schedule;
 pub mod score;
 pub mod snapshot;
+pub mod spread;
 pub mod state;
 
 pub use run::{Config, Error, run};

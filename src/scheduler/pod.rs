@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{
-    Affinity, Container, NodeAffinity, Pod, PodSpec, Toleration, TopologySpreadConstraint,
-};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PreferredSchedulingTerm, Toleration};
 
 use super::affinity::PodTerms;
+use super::node_rules::NodeRules;
 use super::resources::{self, Estimate, Resources};
+use super::snapshot::{Question, Where};
+use super::spread::{Asker, Constraints};
 
 /// The scheduler that pods are for which name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -52,6 +53,12 @@ pub struct PodInfo {
     pub estimate: Estimate,
     /// The node's ports that it takes.
     pub host_ports: Vec<HostPort>,
+    /// Higher goes first, and may drive out lower ones.
+    pub priority: i32,
+    /// When it started to run, in seconds since 1970; `None` before.
+    pub started_seconds: Option<i64>,
+    /// Whether it is on its way out.
+    pub is_ending: bool,
     /// Which pods it wants near and away.
     pub terms: Option<Box<PodTerms>>,
 }
@@ -61,23 +68,74 @@ pub struct PodInfo {
 pub struct PendingPod {
     /// What it has in common with placed pods.
     pub info: Arc<PodInfo>,
-    /// Higher goes first.
-    pub priority: i32,
     /// Seconds since 1970; older goes first.
     pub created_seconds: i64,
+    /// Whether it may drive out pods of lower priority.
+    pub preempts: bool,
+    /// The node that is being made free for it, as its status says.
+    pub nominated: Option<Arc<str>>,
     /// The one node it asks for, empty for any. The loop takes a pod that names its node for bound; asking
     /// where such a pod could go is for those who ask the pure part alone.
     pub node_name: String,
-    /// Labels that a node must have.
-    pub node_selector: BTreeMap<String, String>,
-    /// What a node must and should be like.
-    pub node_affinity: Option<Box<NodeAffinity>>,
+    /// What a node must be like.
+    pub node_rules: NodeRules,
+    /// What a node should be like.
+    pub preferred_nodes: Vec<PreferredSchedulingTerm>,
     /// Which taints it stands.
     pub tolerations: Vec<Toleration>,
     /// Its containers' images, with their tags.
     pub images: Vec<String>,
     /// How it and its like are to be spread.
-    pub spread: Vec<TopologySpreadConstraint>,
+    pub spread: Constraints,
+    /// What it asks about other pods.
+    pub asked: Asked,
+}
+
+/// What a pod's wishes about other pods ask of the cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// Where pods are that all of its required near terms mean, by each term's label.
+    pub near: Vec<Question>,
+    /// Where pods are that it must be away from.
+    pub away: Vec<Question>,
+    /// Where pods are that it should be near, and how much that weighs; negative for away.
+    pub preferred: Vec<(i64, Question)>,
+}
+
+impl PendingPod {
+    /// Everything it asks about other pods.
+    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+        let Asked { near, away, preferred } = &self.asked;
+        let preferred = preferred.iter().map(|(_, question)| question);
+        let spread = self.spread.iter().map(|constraint| &constraint.question);
+        near.iter().chain(away).chain(preferred).chain(spread)
+    }
+
+    /// Whether a change of one node or pod may make it fit on another node.
+    pub fn looks_beyond(&self) -> bool {
+        self.info.terms.is_some() || !self.spread.is_empty()
+    }
+}
+
+impl Asked {
+    fn read(terms: Option<&PodTerms>) -> Self {
+        let Some(PodTerms { near, away, preferred }) = terms else {
+            return Self::default();
+        };
+        let ask = |who, key: &str| Question::new(who, Where::default(), key);
+        let all: Vec<_> = near.iter().map(|term| term.who.clone()).collect();
+        Self {
+            near: near.iter().map(|term| ask(all.clone(), &term.topology_key)).collect(),
+            away: away
+                .iter()
+                .map(|term| ask(vec![term.who.clone()], &term.topology_key))
+                .collect(),
+            preferred: preferred
+                .iter()
+                .map(|(weight, term)| (*weight, ask(vec![term.who.clone()], &term.topology_key)))
+                .collect(),
+        }
+    }
 }
 
 /// What a pod is to the scheduler.
@@ -137,6 +195,12 @@ fn info(pod: &Pod, spec: &PodSpec) -> PodInfo {
         estimate: resources::estimate(spec),
         host_ports: host_ports(spec),
         terms: terms.map(Box::new),
+        priority: spec.priority.unwrap_or_default(),
+        started_seconds: pod
+            .status
+            .as_ref()
+            .and_then(|status| Some(status.start_time.as_ref()?.0.as_second())),
+        is_ending: pod.metadata.deletion_timestamp.is_some(),
         namespace,
         labels,
     }
@@ -151,25 +215,44 @@ pub fn pending(pod: &Pod) -> PendingPod {
 }
 
 fn read_pending(pod: &Pod, spec: &PodSpec) -> PendingPod {
+    let info = info(pod, spec);
+    let node_rules = NodeRules::read(spec);
+    let tolerations = spec.tolerations.clone().unwrap_or_default();
+    let asker = Asker {
+        namespace: &info.namespace,
+        labels: &info.labels,
+        rules: &node_rules,
+        tolerations: &tolerations,
+    };
+    let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
     PendingPod {
-        info: Arc::new(info(pod, spec)),
-        priority: spec.priority.unwrap_or_default(),
         created_seconds: pod
             .metadata
             .creation_timestamp
             .as_ref()
             .map_or(0, |time| time.0.as_second()),
+        preempts: spec.preemption_policy.as_deref() != Some("Never"),
+        nominated: nominated(pod),
         node_name: spec.node_name.clone().unwrap_or_default(),
-        node_selector: spec.node_selector.clone().unwrap_or_default(),
-        node_affinity: spec.affinity.as_ref().and_then(node_affinity),
-        tolerations: spec.tolerations.clone().unwrap_or_default(),
+        preferred_nodes: preferred_nodes(spec),
         images: spec.containers.iter().map(image).collect(),
-        spread: spec.topology_spread_constraints.clone().unwrap_or_default(),
+        spread: Constraints::read(constraints, &asker),
+        asked: Asked::read(info.terms.as_deref()),
+        info: Arc::new(info),
+        node_rules,
+        tolerations,
     }
 }
 
-fn node_affinity(affinity: &Affinity) -> Option<Box<NodeAffinity>> {
-    affinity.node_affinity.clone().map(Box::new)
+fn nominated(pod: &Pod) -> Option<Arc<str>> {
+    let name = pod.status.as_ref()?.nominated_node_name.as_deref()?;
+    (!name.is_empty()).then(|| name.into())
+}
+
+fn preferred_nodes(spec: &PodSpec) -> Vec<PreferredSchedulingTerm> {
+    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let preferred = affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.clone());
+    preferred.unwrap_or_default()
 }
 
 fn image(container: &Container) -> String {

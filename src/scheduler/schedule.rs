@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use super::filter::Filters;
 use super::pod::PendingPod;
 use super::refusal::Refusal;
+use super::sampling::nodes_to_find;
 use super::score;
 use super::snapshot::{NodeInfo, Snapshot};
 
@@ -20,8 +21,10 @@ pub struct Decision {
     pub node: Arc<str>,
     /// Its weighted score.
     pub score: i64,
-    /// How many nodes would have done.
+    /// How many nodes would have done, of those that were looked at.
     pub feasible: usize,
+    /// How far the next look at the nodes should begin beyond this one, so that all get their turn.
+    pub turns: usize,
 }
 
 /// Why a pod goes nowhere, node by node.
@@ -56,13 +59,28 @@ impl fmt::Display for Unschedulable {
     }
 }
 
-/// Chooses the best node that fits; among equally good ones, one that the seed picks.
+/// Chooses the best node that fits; among equally good ones, one that the seed picks. Of a large cluster only a sample is
+/// looked at, from `begin` on, which is a turn that [`Decision::turns`] moves on.
 ///
 /// # Errors
 /// Where no node fits, with each node's reasons.
-pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, seed: u64) -> Result<Decision, Unschedulable> {
+pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, begin: usize, seed: u64) -> Result<Decision, Unschedulable> {
     let filters = Filters::new(pod, snapshot);
-    let nodes: Vec<&NodeInfo> = snapshot.nodes().filter(|node| filters.check(node).is_ok()).collect();
+    if let Some(decision) = nominated(pod, snapshot, &filters) {
+        return Ok(decision);
+    }
+    let wanted = nodes_to_find(snapshot.node_count(), None);
+    let mut nodes: Vec<&NodeInfo> = Vec::new();
+    let mut turns = 0;
+    for (turn, node) in snapshot.nodes_in_turn(begin) {
+        if nodes.len() >= wanted {
+            break;
+        }
+        turns = turn.wrapping_sub(begin) + 1;
+        if filters.check(node).is_ok() {
+            nodes.push(node);
+        }
+    }
     let (index, score) = match nodes.len() {
         0 => return Err(explain(&filters, snapshot)),
         1 => (0, 0),
@@ -72,6 +90,19 @@ pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, seed: u64) -> Result<Deci
         node: nodes[index].name.clone(),
         score,
         feasible: nodes.len(),
+        turns,
+    })
+}
+
+/// The node that was made free for the pod, if it fits there now: others have been looked at before.
+fn nominated(pod: &PendingPod, snapshot: &Snapshot, filters: &Filters) -> Option<Decision> {
+    let node = snapshot.node(pod.nominated.as_deref()?)?;
+    filters.check(node).ok()?;
+    Some(Decision {
+        node: node.name.clone(),
+        score: 0,
+        feasible: 1,
+        turns: 0,
     })
 }
 

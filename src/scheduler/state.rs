@@ -63,6 +63,8 @@ pub struct State {
     queue: Queue,
     waiting: HashMap<Arc<str>, Waiting>,
     seed: u64,
+    /// Where the next look at the nodes begins.
+    turn: usize,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl State {
             queue: Queue::default(),
             waiting: HashMap::new(),
             seed,
+            turn: 0,
         }
     }
 
@@ -155,11 +158,13 @@ impl State {
         let waiting = self.waiting.get_mut(&uid).expect("every queued pod waits");
         let pod = waiting.pod.clone();
         self.seed = self.seed.wrapping_add(1);
-        match schedule(&pod, &self.snapshot, self.seed) {
+        self.snapshot.prepare(&pod);
+        match schedule(&pod, &self.snapshot, self.turn, self.seed) {
             Ok(decision) => {
+                self.turn = self.turn.wrapping_add(decision.turns);
                 waiting.assumed = true;
                 self.snapshot.set_pod(pod.info.clone(), &decision.node);
-                if self.snapshot.pods_with_terms() > 0 || !pod.spread.is_empty() {
+                if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
                     self.wake_related(now);
                 }
                 Some(Step::Bind {
@@ -239,7 +244,7 @@ impl State {
         let resource_version = pod.metadata.resource_version.clone().unwrap_or_default();
         let told = told(pod);
         let Some(waiting) = self.waiting.get_mut(&uid) else {
-            self.queue.add(&uid, pending.priority, pending.created_seconds);
+            self.queue.add(&uid, pending.info.priority, pending.created_seconds);
             let pod = Arc::new(pending);
             self.waiting.insert(
                 uid,
@@ -282,7 +287,7 @@ impl State {
             return;
         }
         // Pods there that want others away keep them off nodes near it too, so that any pod may be concerned.
-        let any = self.snapshot.pods_with_terms() > 0;
+        let any = !self.snapshot.wishes().is_empty();
         for uid in self.queue.parked() {
             let Some(waiting) = self.waiting.get(&uid) else {
                 continue;
@@ -292,7 +297,7 @@ impl State {
                 let node = self.snapshot.node(node);
                 node.is_some_and(|node| Filters::new(pod, &self.snapshot).check(node).is_ok())
             };
-            if any || looks_beyond(pod) || fits() {
+            if any || pod.looks_beyond() || fits() {
                 self.queue.wake(&uid, now);
             }
         }
@@ -301,16 +306,11 @@ impl State {
     /// Wakes the parked pods whose chances depend on other pods.
     fn wake_related(&mut self, now: Instant) {
         for uid in self.queue.parked() {
-            if self.waiting.get(&uid).is_some_and(|waiting| looks_beyond(&waiting.pod)) {
+            if self.waiting.get(&uid).is_some_and(|waiting| waiting.pod.looks_beyond()) {
                 self.queue.wake(&uid, now);
             }
         }
     }
-}
-
-/// Whether a change of one node or pod may make the pod fit on another node.
-fn looks_beyond(pod: &PendingPod) -> bool {
-    pod.info.terms.is_some() || !pod.spread.is_empty()
 }
 
 fn is_finished(pod: &Pod) -> bool {

@@ -112,7 +112,7 @@ impl Row {
             same(plugin, &wanted, &ours[plugin])?;
         }
         check_best(chosen, recorded, &ours)?;
-        let decision = schedule(pod, snapshot, 7).map_err(|refusal| refusal.to_string())?;
+        let decision = schedule(pod, snapshot, 0, 7).map_err(|refusal| refusal.to_string())?;
         same("number of feasible nodes", &names.len(), &decision.feasible)?;
         let total = |node: &str| {
             PLUGINS
@@ -179,7 +179,7 @@ fn check_best(chosen: &str, recorded: &Scores, ours: &Scores) -> Result<(), Stri
 }
 
 fn check_refusal(recorded: &str, pod: &PendingPod, snapshot: &Snapshot) -> Result<(), String> {
-    match schedule(pod, snapshot, 7) {
+    match schedule(pod, snapshot, 0, 7) {
         Ok(decision) => Err(format!("wanted {recorded:?}, got node {}", decision.node)),
         Err(refusal) => same("the refusal", &reworded(recorded), &refusal.to_string()),
     }

@@ -16,9 +16,6 @@ use super::pod::PendingPod;
 use super::refusal::Refusal;
 use super::snapshot::{NodeInfo, Snapshot};
 
-pub use node_affinity::{required_affinity_matches, term_matches};
-pub use spread::{Constraint, constraints};
-
 /// Whether a node takes the pod, or every reason of this rule why not.
 pub type Verdict = Result<(), Vec<Refusal>>;
 /// A rule made ready for one pod.

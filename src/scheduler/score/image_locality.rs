@@ -12,6 +12,9 @@ const LARGEST: i64 = 1000 << 20;
 
 pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
     let containers = i64::try_from(pod.images.len()).ok().filter(|count| *count > 0)?;
+    if !pod.images.iter().any(|image| snapshot.has_image(image)) {
+        return None;
+    }
     let total = snapshot.node_count() as f64;
     let largest = LARGEST * containers;
     let bytes = |node: &&NodeInfo| {

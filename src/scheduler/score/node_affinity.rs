@@ -1,13 +1,15 @@
 //! Better the more preferred terms of the node affinity a node satisfies, by their weights.
 
 use super::stretch;
-use crate::scheduler::filter::term_matches;
+use crate::scheduler::node_rules::term_matches;
 use crate::scheduler::pod::PendingPod;
 use crate::scheduler::snapshot::{NodeInfo, Snapshot};
 
 pub(super) fn score(pod: &PendingPod, _: &Snapshot, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
-    let affinity = pod.node_affinity.as_ref()?;
-    let preferred = affinity.preferred_during_scheduling_ignored_during_execution.as_ref()?;
+    let preferred = &pod.preferred_nodes;
+    if preferred.is_empty() {
+        return None;
+    }
     let weight = |node: &&NodeInfo| {
         let satisfied = preferred.iter().filter(|term| term_matches(&term.preference, node));
         satisfied.map(|term| i64::from(term.weight)).sum()

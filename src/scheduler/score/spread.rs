@@ -1,43 +1,38 @@
 //! Better the fewer counted pods a node's domains hold, for spread constraints that need not be kept.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::MAX;
-use crate::scheduler::filter::{Constraint, constraints};
 use crate::scheduler::pod::PendingPod;
-use crate::scheduler::snapshot::{NodeInfo, Snapshot};
+use crate::scheduler::snapshot::{NodeInfo, Snapshot, Tally};
+use crate::scheduler::spread::Constraint;
 
 /// Each node is its own domain of this label: counted node by node.
 const HOST: &str = "kubernetes.io/hostname";
 
 pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
-    let constraints = constraints(pod, "ScheduleAnyway");
+    let constraints = &pod.spread.soft;
     if constraints.is_empty() {
         // Nothing to keep: every node is as good as can be, which is what kube-scheduler records.
         return Some(vec![MAX; nodes.len()]);
     }
     let has_all = |node: &&NodeInfo| {
-        constraints
-            .iter()
-            .all(|each| node.labels.contains_key(each.topology_key))
+        let mut keys = constraints.iter().map(|each| each.question.topology_key());
+        keys.all(|key| node.labels.contains_key(key))
     };
-    let scored: Vec<bool> = nodes.iter().map(&has_all).collect();
     let candidates: Vec<&NodeInfo> = nodes.iter().copied().filter(has_all).collect();
     let counted: Vec<Counted> = constraints
         .iter()
-        .map(|constraint| count(constraint, pod, snapshot, &candidates, &has_all))
+        .map(|constraint| Counted::new(constraint, snapshot, &candidates))
         .collect();
-    let raw = nodes.iter().zip(&scored).map(|(node, scored)| {
-        if !scored {
+    let raw = nodes.iter().map(|node| {
+        if !has_all(node) {
             return None;
         }
         let mut sum = 0.0;
-        for (constraint, counted) in constraints.iter().zip(&counted) {
-            let there = match counted.domains.get(node.labels[constraint.topology_key].as_str()) {
-                Some(count) => *count,
-                None => constraint.count(pod, node),
-            };
-            sum += there as f64 * counted.weight + (constraint.max_skew - 1) as f64;
+        for counted in &counted {
+            sum += counted.at(node) as f64 * counted.weight + (counted.constraint.max_skew - 1) as f64;
         }
         // Cut off as recorded; newer kube-schedulers round.
         Some(sum as i64)
@@ -45,44 +40,36 @@ pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) 
     Some(turn(&raw.collect::<Vec<_>>()))
 }
 
-/// The pods that count, by domain.
+/// A constraint and the pods that count.
 struct Counted<'a> {
-    domains: HashMap<&'a str, i64>,
+    constraint: &'a Constraint,
+    tally: Cow<'a, Tally>,
     /// The more domains, the more a pod counts, so that zones are not drowned by hosts.
     weight: f64,
 }
 
-fn count<'a>(
-    constraint: &Constraint,
-    pod: &PendingPod,
-    snapshot: &'a Snapshot,
-    candidates: &[&NodeInfo],
-    has_all: &impl Fn(&&NodeInfo) -> bool,
-) -> Counted<'a> {
-    let weight = |domains: usize| ((domains + 2) as f64).ln();
-    if constraint.topology_key == HOST {
-        return Counted {
-            domains: HashMap::new(),
-            weight: weight(candidates.len()),
+impl<'a> Counted<'a> {
+    fn new(constraint: &'a Constraint, snapshot: &'a Snapshot, candidates: &[&NodeInfo]) -> Self {
+        let key = constraint.question.topology_key();
+        let domains = if key == HOST {
+            candidates.len()
+        } else {
+            let values = candidates.iter().filter_map(|node| node.labels.get(key));
+            values.collect::<HashSet<_>>().len()
         };
-    }
-    let values: HashSet<&str> = candidates
-        .iter()
-        .map(|node| node.labels[constraint.topology_key].as_str())
-        .collect();
-    let mut domains = HashMap::new();
-    for node in snapshot.nodes().filter(|node| has_all(node)) {
-        let value = node.labels[constraint.topology_key].as_str();
-        if values.contains(value) {
-            let there = domains.entry(value).or_default();
-            if constraint.includes(pod, node) {
-                *there += constraint.count(pod, node);
-            }
+        Self {
+            constraint,
+            tally: snapshot.tally(&constraint.question),
+            weight: ((domains + 2) as f64).ln(),
         }
     }
-    Counted {
-        weight: weight(values.len()),
-        domains,
+
+    fn at(&self, node: &NodeInfo) -> i64 {
+        if self.constraint.question.topology_key() == HOST {
+            self.tally.on(node)
+        } else {
+            self.tally.at(node).unwrap_or_default()
+        }
     }
 }
 
