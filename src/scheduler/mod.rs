@@ -5,9 +5,11 @@
 
 pub mod affinity;
 mod bind;
+mod drive_out;
 pub mod filter;
 pub mod node_rules;
 pub mod pod;
+pub mod preemption;
 pub mod queue;
 pub mod refusal;
 mod report;

@@ -30,6 +30,8 @@ pub enum Refusal {
         needed: i64,
         /// What the node has left.
         free: i64,
+        /// What the node has for all its pods.
+        capacity: i64,
     },
     /// The node lacks the label that pods are to be spread by.
     SpreadLabel,
@@ -41,6 +43,30 @@ pub enum Refusal {
     PodAntiAffinity,
     /// A pod there wants away from this one.
     ExistingAntiAffinity,
+    /// Nobody of lower priority is there to be driven out.
+    NoVictims,
+    /// Driving pods out would not lift what the node was refused for.
+    PreemptionNoHelp,
+}
+
+impl Refusal {
+    /// Whether the node might do if there were fewer pods.
+    pub fn is_lifted_by_room(&self) -> bool {
+        match self {
+            Self::HostPorts | Self::TooManyPods | Self::Spread | Self::PodAntiAffinity | Self::ExistingAntiAffinity => {
+                true
+            }
+            Self::Insufficient { needed, capacity, .. } => needed <= capacity,
+            Self::NodeName
+            | Self::Unschedulable
+            | Self::Taint { .. }
+            | Self::NodeAffinity
+            | Self::SpreadLabel
+            | Self::PodAffinity
+            | Self::NoVictims
+            | Self::PreemptionNoHelp => false,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -60,6 +86,8 @@ impl fmt::Display for Refusal {
             Self::PodAffinity => "node(s) didn't match pod affinity rules",
             Self::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
             Self::ExistingAntiAffinity => "node(s) didn't satisfy existing pods anti-affinity rules",
+            Self::NoVictims => "No preemption victims found for incoming pod",
+            Self::PreemptionNoHelp => "Preemption is not helpful for scheduling",
         })
     }
 }

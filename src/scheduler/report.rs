@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::pod::PendingPod;
+use super::pod::{PendingPod, PodInfo};
 use crate::client::Told;
 
 /// The longest message an event may have, as the API limits it.
@@ -40,6 +40,14 @@ impl Notice {
                 "Successfully assigned {}/{} to {node}",
                 pod.info.namespace, pod.info.name
             ),
+        }
+    }
+
+    pub(super) fn preempted(by: &PendingPod, node: &str) -> Self {
+        Self {
+            warning: false,
+            reason: "Preempted",
+            message: format!("Preempted by pod {} on node {node}", by.info.uid),
         }
     }
 
@@ -79,8 +87,8 @@ struct Last {
 
 impl Memory {
     /// How to write this event about that pod. `unique` tells a new event's name from earlier ones.
-    pub(super) fn decide(&mut self, pod: &PendingPod, notice: &Notice, unique: u128, now: Instant) -> Write {
-        if let Some(last) = self.last.get_mut(&pod.info.uid).filter(|last| last.notice == *notice) {
+    pub(super) fn decide(&mut self, pod: &PodInfo, notice: &Notice, unique: u128, now: Instant) -> Write {
+        if let Some(last) = self.last.get_mut(&pod.uid).filter(|last| last.notice == *notice) {
             last.count = last.count.saturating_add(1);
             if now.saturating_duration_since(last.written) < REPEAT_PAUSE {
                 return Write::Held;
@@ -91,14 +99,14 @@ impl Memory {
         if self.last.len() >= REMEMBERED {
             self.last.clear();
         }
-        let name = format!("{}.{unique:x}", pod.info.name);
+        let name = format!("{}.{unique:x}", pod.name);
         let last = Last {
             notice: notice.clone(),
             name: name.clone(),
             count: 1,
             written: now,
         };
-        self.last.insert(pod.info.uid.clone(), last);
+        self.last.insert(pod.uid.clone(), last);
         Write::New(name)
     }
 
@@ -108,8 +116,8 @@ impl Memory {
 }
 
 /// Writes an event. Events are a courtesy: a failure is logged and no more.
-pub(super) async fn event(client: &Client, scheduler: &str, pod: &PendingPod, notice: &Notice, write: Write) {
-    let events: Api<Event> = Api::namespaced(client.clone(), &pod.info.namespace);
+pub(super) async fn event(client: &Client, scheduler: &str, pod: &PodInfo, notice: &Notice, write: Write) {
+    let events: Api<Event> = Api::namespaced(client.clone(), &pod.namespace);
     let now = Timestamp::now();
     let result = match write {
         Write::Held => return,
@@ -123,11 +131,11 @@ pub(super) async fn event(client: &Client, scheduler: &str, pod: &PendingPod, no
         }
     };
     if let Err(error) = result {
-        tracing::debug!(pod = %pod.info.name, reason = notice.reason, error = %Told(&error), "cannot write an event");
+        tracing::debug!(pod = %pod.name, reason = notice.reason, error = %Told(&error), "cannot write an event");
     }
 }
 
-fn render(scheduler: &str, pod: &PendingPod, notice: &Notice, name: String, now: Timestamp) -> Event {
+fn render(scheduler: &str, pod: &PodInfo, notice: &Notice, name: String, now: Timestamp) -> Event {
     let mut message = notice.message.clone();
     while message.len() > LONGEST_MESSAGE {
         message.pop();
@@ -135,15 +143,15 @@ fn render(scheduler: &str, pod: &PendingPod, notice: &Notice, name: String, now:
     Event {
         metadata: ObjectMeta {
             name: Some(name),
-            namespace: Some(pod.info.namespace.clone()),
+            namespace: Some(pod.namespace.clone()),
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
-            namespace: Some(pod.info.namespace.clone()),
-            name: Some(pod.info.name.clone()),
-            uid: Some(pod.info.uid.to_string()),
+            namespace: Some(pod.namespace.clone()),
+            name: Some(pod.name.clone()),
+            uid: Some(pod.uid.to_string()),
             ..ObjectReference::default()
         },
         type_: Some(if notice.warning { "Warning" } else { "Normal" }.to_owned()),
@@ -161,7 +169,7 @@ fn render(scheduler: &str, pod: &PendingPod, notice: &Notice, name: String, now:
     }
 }
 
-/// Writes the condition that the pod fits nowhere, if it is still the pod of that version.
+/// Writes that the pod fits nowhere, and which node is made free for it, if it is still the pod of that version.
 ///
 /// # Errors
 /// Where the API refuses, also because the pod has changed since; not where the pod is gone.
@@ -174,7 +182,7 @@ pub(super) async fn condition(
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.info.namespace);
     let patch = json!({
         "metadata": {"uid": &*pod.info.uid, "resourceVersion": resource_version},
-        "status": {"conditions": [{
+        "status": {"nominatedNodeName": pod.nominated, "conditions": [{
             "type": "PodScheduled",
             "status": "False",
             "reason": "Unschedulable",
@@ -196,9 +204,9 @@ pub(super) async fn condition(
 mod tests {
     use super::*;
 
-    fn pod() -> PendingPod {
+    fn pod() -> Arc<PodInfo> {
         let pod = serde_json::from_value(json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"containers": []}}));
-        super::super::pod::pending(&pod.expect("a pod"))
+        super::super::pod::pending(&pod.expect("a pod")).info
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
@@ -14,7 +15,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::bind::{self, Outcome};
-use super::pod::{DEFAULT_SCHEDULER, PendingPod, uid};
+use super::drive_out::drive_out;
+use super::pod::{DEFAULT_SCHEDULER, PendingPod, PodInfo, uid};
+use super::preemption::Budget;
 use super::report::{self, Memory, Notice};
 use super::state::{Bound, State, Step};
 use crate::client::{Told, lasting};
@@ -58,6 +61,7 @@ pub enum Error {
 enum Done {
     Bound(Arc<PendingPod>, Outcome),
     NotTold(Arc<str>),
+    Stays(Arc<str>),
     Told,
 }
 
@@ -76,6 +80,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     ));
     let namespaces = watch(Api::<Namespace>::all(client.clone()), watcher::Config::default());
     let mut namespaces = pin!(lasting(namespaces, "namespaces"));
+    let budgets = watch(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default());
+    let mut budgets = pin!(lasting(budgets, "poddisruptionbudgets"));
     let mut scheduler = Scheduler {
         state: State::new(&name, seed.unwrap_or_else(rand::random)),
         client,
@@ -92,6 +98,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             event = pods.next() => scheduler.pod(event.ok_or(Error::WatchEnded("pods"))?),
             event = nodes.next() => scheduler.node(event.ok_or(Error::WatchEnded("nodes"))?),
             event = namespaces.next() => scheduler.namespace(event.ok_or(Error::WatchEnded("namespaces"))?),
+            event = budgets.next() => scheduler.budget(event.ok_or(Error::WatchEnded("poddisruptionbudgets"))?),
             Some(done) = scheduler.tasks.join_next() => scheduler.done(done.map_err(Error::Task)?),
             () = wait_until(due) => {}
         }
@@ -165,13 +172,36 @@ impl Scheduler {
                 pod,
                 message,
                 resource_version,
-            } => self.refuse(pod, message, resource_version),
+                victims,
+            } => {
+                for victim in victims {
+                    self.drive_out(victim, &pod);
+                }
+                self.refuse(pod, message, resource_version);
+            }
         }
+    }
+
+    /// Events and deletions of victims are not counted among the tasks that hold up decisions: there are few.
+    fn drive_out(&mut self, victim: Arc<PodInfo>, by: &PendingPod) {
+        let node = by.nominated.as_deref().unwrap_or_default();
+        tracing::info!(namespace = %victim.namespace, pod = %victim.name, by = %by.info.name, %node, "driven out");
+        self.tell(&victim, Notice::preempted(by, node));
+        let (client, name) = (self.client.clone(), self.name.clone());
+        self.tasks.spawn(async move {
+            match drive_out(&client, &name, &victim).await {
+                Ok(()) => Done::Told,
+                Err(error) => {
+                    tracing::warn!(pod = %victim.name, error = %Told(&error), "cannot be driven out and is tried again");
+                    Done::Stays(victim.uid.clone())
+                }
+            }
+        });
     }
 
     fn refuse(&mut self, pod: Arc<PendingPod>, message: String, resource_version: Option<String>) {
         tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %message, "fits nowhere");
-        self.tell(&pod, Notice::failed(message.clone()));
+        self.tell(&pod.info, Notice::failed(message.clone()));
         let Some(resource_version) = resource_version else {
             return;
         };
@@ -187,7 +217,7 @@ impl Scheduler {
         });
     }
 
-    fn tell(&mut self, pod: &Arc<PendingPod>, notice: Notice) {
+    fn tell(&mut self, pod: &Arc<PodInfo>, notice: Notice) {
         let unique = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO)
@@ -208,19 +238,20 @@ impl Scheduler {
         match done {
             Done::Told => {}
             Done::NotTold(uid) => self.state.not_told(&uid, now),
+            Done::Stays(uid) => self.state.victim_stays(&uid, now),
             Done::Bound(pod, outcome) => {
                 let Outcome { bound, ours, error } = outcome;
                 if let Bound::On(node) = &bound {
                     if ours {
                         tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %node, "bound");
-                        self.tell(&pod, Notice::scheduled(&pod, node));
+                        self.tell(&pod.info, Notice::scheduled(&pod, node));
                     }
                     self.memory.forget(&pod.info.uid);
                 }
                 if let (Bound::Not, Some(error)) = (&bound, &error) {
                     let error = Told(error);
                     tracing::warn!(pod = %pod.info.name, %error, "binding failed and is tried again");
-                    self.tell(&pod, Notice::failed(format!("binding failed: {error}")));
+                    self.tell(&pod.info, Notice::failed(format!("binding failed: {error}")));
                 }
                 self.state.bound(&pod.info.uid, &bound, now);
             }
@@ -277,6 +308,25 @@ impl Scheduler {
             Event::Init => {}
             // One that went unseen does no harm: its pods are gone, too.
             Event::InitDone => self.listed.namespaces_known = true,
+        }
+    }
+
+    fn budget(&mut self, event: Event<PodDisruptionBudget>) {
+        let key = |budget: &PodDisruptionBudget| {
+            let metadata = budget.metadata.clone();
+            (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
+        };
+        match event {
+            Event::Apply(budget) | Event::InitApply(budget) => {
+                let (namespace, name) = key(&budget);
+                self.state.budget_changed(&namespace, &name, Budget::read(&budget));
+            }
+            Event::Delete(budget) => {
+                let (namespace, name) = key(&budget);
+                self.state.budget_changed(&namespace, &name, None);
+            }
+            Event::Init => self.state.forget_budgets(),
+            Event::InitDone => {}
         }
     }
 }

@@ -112,7 +112,8 @@ pub fn feasible<'a>(pod: &PendingPod, snapshot: &'a Snapshot) -> Vec<&'a NodeInf
     snapshot.nodes().filter(|node| filters.check(node).is_ok()).collect()
 }
 
-fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
+/// Each node's reasons.
+pub(super) fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
     let refused = |node: &NodeInfo| Some((node.name.clone(), filters.check(node).err()?));
     Unschedulable {
         refusals: snapshot.nodes().filter_map(refused).collect(),

@@ -30,6 +30,7 @@ fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
                 resource: resource.to_owned(),
                 needed,
                 free,
+                capacity: has,
             });
         }
     };

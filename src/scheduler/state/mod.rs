@@ -1,5 +1,7 @@
 //! Everything the scheduler knows, and what it does next. Synchronous: events and results go in, steps come out;
-//! the time is an argument and nothing here waits.
+//! the time is an argument and nothing here waits. What is next is decided in [`deciding`].
+
+mod deciding;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,8 +11,8 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 
 use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo, Role, role, uid};
+use super::preemption::Budget;
 use super::queue::Queue;
-use super::schedule::schedule;
 use super::snapshot::Snapshot;
 
 /// What is to be done next.
@@ -25,12 +27,14 @@ pub enum Step {
     },
     /// Tell that this pod fits nowhere.
     Refuse {
-        /// The pod.
+        /// The pod; its `nominated` is the node that is made free for it, as its status shall say.
         pod: Arc<PendingPod>,
         /// All reasons, counted.
         message: String,
-        /// The version of the pod that has no such condition yet; `None` where it says just that already.
+        /// The version of the pod that does not say so yet; `None` where it says just that already.
         resource_version: Option<String>,
+        /// Who is to be driven out for it, of the node nominated.
+        victims: Vec<Arc<PodInfo>>,
     },
 }
 
@@ -50,11 +54,14 @@ pub enum Bound {
 struct Waiting {
     pod: Arc<PendingPod>,
     resource_version: String,
-    /// The message of its PodScheduled condition, while that says that it fits nowhere.
-    told: Option<String>,
+    /// What its status says, while that is that it fits nowhere.
+    told: Option<Told>,
     /// It counts on a node already; the binding is under way, or done and not seen yet.
     assumed: bool,
 }
+
+/// What a status says of a pod that fits nowhere: the message, and the node nominated.
+type Told = (String, Option<Arc<str>>);
 
 /// The scheduler's memory.
 pub struct State {
@@ -62,6 +69,10 @@ pub struct State {
     snapshot: Snapshot,
     queue: Queue,
     waiting: HashMap<Arc<str>, Waiting>,
+    /// Those waiting for which a node is being made free.
+    nominated: HashSet<Arc<str>>,
+    /// Disruption budgets by namespace and name.
+    budgets: HashMap<(String, String), Budget>,
     seed: u64,
     /// Where the next look at the nodes begins.
     turn: usize,
@@ -75,6 +86,8 @@ impl State {
             snapshot: Snapshot::default(),
             queue: Queue::default(),
             waiting: HashMap::new(),
+            nominated: HashSet::new(),
+            budgets: HashMap::new(),
             seed,
             turn: 0,
         }
@@ -103,7 +116,7 @@ impl State {
 
     /// Forgets a pod.
     pub fn pod_gone(&mut self, uid: &str, now: Instant) {
-        self.waiting.remove(uid);
+        self.forget_waiting(uid);
         self.queue.remove(uid);
         self.unplace(uid, now);
     }
@@ -135,6 +148,38 @@ impl State {
         self.snapshot.remove_namespace(name);
     }
 
+    /// Takes in a disruption budget that is new or changed; `None` is one that is gone.
+    pub fn budget_changed(&mut self, namespace: &str, name: &str, budget: Option<Budget>) {
+        let key = (namespace.to_owned(), name.to_owned());
+        match budget {
+            Some(budget) => self.budgets.insert(key, budget),
+            None => self.budgets.remove(&key),
+        };
+    }
+
+    /// Forgets every disruption budget, of which a complete list follows.
+    pub fn forget_budgets(&mut self) {
+        self.budgets.clear();
+    }
+
+    /// A pod that was to be driven out could not be told to go: whoever waits for its room decides again.
+    pub fn victim_stays(&mut self, uid: &str, now: Instant) {
+        let Some(pod) = self.snapshot.pod(uid).filter(|pod| pod.is_ending) else {
+            return;
+        };
+        let stays = PodInfo {
+            is_ending: false,
+            ..PodInfo::clone(pod)
+        };
+        let node = self.snapshot.node_of(uid).cloned();
+        if let Some(node) = node {
+            self.snapshot.set_pod(stays.into(), &node);
+        }
+        for uid in self.nominated.clone() {
+            self.queue.wake(&uid, now);
+        }
+    }
+
     /// Forgets every pod that a complete list did not have.
     pub fn keep_pods(&mut self, listed: &HashSet<Arc<str>>, now: Instant) {
         let known = self.waiting.keys().cloned().chain(self.snapshot.placed_uids());
@@ -148,41 +193,6 @@ impl State {
         for name in self.snapshot.node_names() {
             if !listed.contains(&name) {
                 self.node_gone(&name, now);
-            }
-        }
-    }
-
-    /// Decides on the pod that is next, if any is ready.
-    pub fn next(&mut self, now: Instant) -> Option<Step> {
-        let uid = self.queue.pop(now)?;
-        let waiting = self.waiting.get_mut(&uid).expect("every queued pod waits");
-        let pod = waiting.pod.clone();
-        self.seed = self.seed.wrapping_add(1);
-        self.snapshot.prepare(&pod);
-        match schedule(&pod, &self.snapshot, self.turn, self.seed) {
-            Ok(decision) => {
-                self.turn = self.turn.wrapping_add(decision.turns);
-                waiting.assumed = true;
-                self.snapshot.set_pod(pod.info.clone(), &decision.node);
-                if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
-                    self.wake_related(now);
-                }
-                Some(Step::Bind {
-                    pod,
-                    node: decision.node,
-                })
-            }
-            Err(refusal) => {
-                self.queue.park(&uid, now);
-                let message = refusal.to_string();
-                let told = waiting.told.as_ref() == Some(&message);
-                waiting.told = Some(message.clone());
-                let resource_version = (!told).then(|| waiting.resource_version.clone());
-                Some(Step::Refuse {
-                    pod,
-                    message,
-                    resource_version,
-                })
             }
         }
     }
@@ -218,12 +228,17 @@ impl State {
         }
     }
 
+    fn forget_waiting(&mut self, uid: &str) {
+        self.waiting.remove(uid);
+        self.nominated.remove(uid);
+    }
+
     fn is_assumed(&self, uid: &str) -> bool {
         self.waiting.get(uid).is_some_and(|waiting| waiting.assumed)
     }
 
     fn placed(&mut self, info: PodInfo, node: &Arc<str>, now: Instant) {
-        self.waiting.remove(&info.uid);
+        self.forget_waiting(&info.uid);
         self.queue.remove(&info.uid);
         let before = self.snapshot.node_of(&info.uid).cloned();
         if before.as_ref() == Some(node) && self.snapshot.pod(&info.uid).is_some_and(|known| **known == info) {
@@ -239,26 +254,29 @@ impl State {
         debug_assert!(self.snapshot.node_of(&uid) == Some(node));
     }
 
-    fn pending(&mut self, pod: &Pod, pending: PendingPod, now: Instant) {
+    fn pending(&mut self, pod: &Pod, mut pending: PendingPod, now: Instant) {
         let uid = pending.info.uid.clone();
         let resource_version = pod.metadata.resource_version.clone().unwrap_or_default();
-        let told = told(pod);
+        let told = told(pod, &pending);
         let Some(waiting) = self.waiting.get_mut(&uid) else {
-            self.queue.add(&uid, pending.info.priority, pending.created_seconds);
-            let pod = Arc::new(pending);
-            self.waiting.insert(
-                uid,
-                Waiting {
-                    pod,
-                    resource_version,
-                    told,
-                    assumed: false,
-                },
-            );
+            self.queue
+                .add(&uid, pending.info.priority, pending.created_seconds);
+            if pending.nominated.is_some() {
+                self.nominated.insert(uid.clone());
+            }
+            let waiting = Waiting {
+                pod: Arc::new(pending),
+                resource_version,
+                told,
+                assumed: false,
+            };
+            self.waiting.insert(uid, waiting);
             return;
         };
         waiting.resource_version = resource_version;
         waiting.told = told;
+        // Which node is nominated is ours to say, and the status may lag behind.
+        pending.nominated.clone_from(&waiting.pod.nominated);
         if !waiting.assumed && *waiting.pod != pending {
             waiting.pod = Arc::new(pending);
             self.queue.wake(&uid, now);
@@ -318,10 +336,11 @@ fn is_finished(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// The message of the condition that says that the pod fits nowhere.
-fn told(pod: &Pod) -> Option<String> {
+/// What the pod's status says, if that is that it fits nowhere.
+fn told(pod: &Pod, pending: &PendingPod) -> Option<Told> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
     let fits_nowhere = condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable");
-    condition.message.clone().filter(|_| fits_nowhere)
+    let message = condition.message.clone().filter(|_| fits_nowhere)?;
+    Some((message, pending.nominated.clone()))
 }

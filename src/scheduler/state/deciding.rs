@@ -1,0 +1,152 @@
+//! Decides what is next: where a pod goes, or why it goes nowhere and who has to leave for it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{State, Step};
+use crate::scheduler::filter::Filters;
+use crate::scheduler::pod::{PendingPod, PodInfo};
+use crate::scheduler::preemption::{self, Budget, Victims};
+use crate::scheduler::schedule::{Decision, Unschedulable, explain, schedule};
+
+impl State {
+    /// Decides on the pod that is next, if any is ready.
+    pub fn next(&mut self, now: Instant) -> Option<Step> {
+        let uid = self.queue.pop(now)?;
+        let pod = self.waiting.get(&uid).expect("every queued pod waits").pod.clone();
+        self.seed = self.seed.wrapping_add(1);
+        self.snapshot.prepare(&pod);
+        Some(match self.decide(&pod) {
+            Ok(decision) => self.assume(pod, decision, now),
+            Err(refused) => self.refuse(pod, &refused, now),
+        })
+    }
+
+    /// Where the pod goes. Pods that a node is being made free for, and that come before this one, count as if they were
+    /// there already, but nothing may be built on them.
+    fn decide(&mut self, pod: &PendingPod) -> Result<Decision, Unschedulable> {
+        let reserved = self.reserved(pod);
+        for (other, node) in &reserved {
+            self.snapshot.set_pod(other.clone(), node);
+        }
+        let decided = schedule(pod, &self.snapshot, self.turn, self.seed);
+        for (other, _) in &reserved {
+            self.snapshot.remove_pod(&other.uid);
+        }
+        let decision = decided?;
+        if !reserved.is_empty() {
+            let filters = Filters::new(pod, &self.snapshot);
+            let node = self.snapshot.node(&decision.node);
+            if !node.is_some_and(|node| filters.check(node).is_ok()) {
+                return Err(explain(&filters, &self.snapshot));
+            }
+        }
+        Ok(decision)
+    }
+
+    /// The other pods that a node is being made free for, if they are as important as this one, with their nodes.
+    fn reserved(&self, pod: &PendingPod) -> Vec<(Arc<PodInfo>, Arc<str>)> {
+        let others = self.nominated.iter().filter_map(|uid| self.waiting.get(uid));
+        let before = others.filter(|other| {
+            !other.assumed && other.pod.info.uid != pod.info.uid && other.pod.info.priority >= pod.info.priority
+        });
+        before
+            .filter_map(|other| Some((other.pod.info.clone(), other.pod.nominated.clone()?)))
+            .collect()
+    }
+
+    fn assume(&mut self, pod: Arc<PendingPod>, decision: Decision, now: Instant) -> Step {
+        self.turn = self.turn.wrapping_add(decision.turns);
+        if let Some(waiting) = self.waiting.get_mut(&pod.info.uid) {
+            waiting.assumed = true;
+        }
+        self.snapshot.set_pod(pod.info.clone(), &decision.node);
+        if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
+            self.wake_related(now);
+        }
+        Step::Bind {
+            pod,
+            node: decision.node,
+        }
+    }
+
+    fn refuse(&mut self, pod: Arc<PendingPod>, refused: &Unschedulable, now: Instant) -> Step {
+        let budgets: Vec<Budget> = self.budgets.values().cloned().collect();
+        let mut message = refused.to_string();
+        let (nominated, victims) = match preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed) {
+            Ok(Victims { node, pods, .. }) => (Some(node), pods),
+            Err(why) => {
+                if !refused.refusals.is_empty() {
+                    message = format!("{message} preemption: {why}");
+                }
+                let waits = matches!(why, preemption::NoVictims::Ending);
+                (pod.nominated.clone().filter(|_| waits), Vec::new())
+            }
+        };
+        for victim in &victims {
+            self.ends(victim);
+        }
+        let pod = self.nominate(&pod, nominated.clone(), now);
+        self.queue.park(&pod.info.uid, now);
+        let told = Some((message.clone(), nominated));
+        let resource_version = self.waiting.get_mut(&pod.info.uid).and_then(|waiting| {
+            let news = waiting.told != told;
+            waiting.told = told;
+            news.then(|| waiting.resource_version.clone())
+        });
+        Step::Refuse {
+            pod,
+            message,
+            resource_version,
+            victims,
+        }
+    }
+
+    /// From now on this pod is on its way out, so that nobody else need be.
+    fn ends(&mut self, victim: &Arc<PodInfo>) {
+        let Some(node) = self.snapshot.node_of(&victim.uid).cloned() else {
+            return;
+        };
+        let ending = PodInfo {
+            is_ending: true,
+            ..PodInfo::clone(victim)
+        };
+        self.snapshot.set_pod(ending.into(), &node);
+    }
+
+    /// Notes the node that is made free for a pod. Less important pods that were to have it decide again.
+    fn nominate(&mut self, pod: &Arc<PendingPod>, node: Option<Arc<str>>, now: Instant) -> Arc<PendingPod> {
+        if pod.nominated == node {
+            return pod.clone();
+        }
+        if let Some(node) = &node {
+            for uid in self.nominated.clone() {
+                let Some(other) = self.waiting.get(&uid) else { continue };
+                let other = &other.pod;
+                if other.nominated.as_ref() == Some(node) && other.info.priority < pod.info.priority {
+                    let other = other.clone();
+                    self.note(&other, None);
+                    self.queue.wake(&uid, now);
+                }
+            }
+        }
+        self.note(pod, node)
+    }
+
+    fn note(&mut self, pod: &Arc<PendingPod>, node: Option<Arc<str>>) -> Arc<PendingPod> {
+        let uid = &pod.info.uid;
+        if node.is_some() {
+            self.nominated.insert(uid.clone());
+        } else {
+            self.nominated.remove(uid);
+        }
+        let noted = Arc::new(PendingPod {
+            nominated: node,
+            ..PendingPod::clone(pod)
+        });
+        if let Some(waiting) = self.waiting.get_mut(uid) {
+            waiting.pod = noted.clone();
+        }
+        noted
+    }
+}
