@@ -6,6 +6,7 @@ mod apply;
 mod bodies;
 mod deletion;
 mod discovery;
+mod eviction;
 mod golden;
 mod kubectl;
 mod lists;
