@@ -9,6 +9,7 @@ mod discovery;
 mod eviction;
 mod golden;
 mod kubectl;
+mod kubectl_pods;
 mod lists;
 mod logs;
 mod patches;
