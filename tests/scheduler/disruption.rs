@@ -1,9 +1,14 @@
 //! Disruption budgets: counted as pods come, get ready and go, and kept to by evictions.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::Api;
 use kube::api::{EvictParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
 use reconcile::controllers;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,9 +16,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::harness::{Server, eventually, from, node, pod};
 
 fn start(server: &Server) -> DropGuard {
+    start_over(server.client.clone())
+}
+
+fn start_over(client: Client) -> DropGuard {
     let shutdown = CancellationToken::new();
     let config = controllers::Config::default();
-    tokio::spawn(controllers::run(server.client.clone(), config, shutdown.clone()));
+    tokio::spawn(controllers::run(client, config, shutdown.clone()));
     shutdown.drop_guard()
 }
 
@@ -175,9 +184,17 @@ async fn a_status_is_written_only_where_it_changes() {
     server.create_node(node("n", "4", "4Gi")).await;
     create_pod(&server, "p", "web").await;
     set_ready(&server, "p", true).await;
-    let _running = start(&server);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let count = writes.clone();
+    let counting = server.router().layer(from_fn(move |request: Request, next: Next| {
+        if request.uri().path().ends_with("/poddisruptionbudgets/web/status") {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        next.run(request)
+    }));
+    let _running = start_over(Client::new(counting, "default"));
     create_budget(&server, "web", "web", json!({"minAvailable": 0})).await;
-    let before = counts(&server, "web", [1, 0, 1, 1]).await;
+    counts(&server, "web", [1, 0, 1, 1]).await;
     let label = Patch::Merge(json!({"metadata": {"labels": {"tier": "front"}}}));
     server
         .pods()
@@ -187,8 +204,40 @@ async fn a_status_is_written_only_where_it_changes() {
     // Once a later budget is counted the controller has been by.
     create_budget(&server, "later", "web", json!({"minAvailable": 0})).await;
     counts(&server, "later", [1, 0, 1, 1]).await;
-    let after = budgets(&server).get("web").await.expect("the budget");
-    assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
+    assert_eq!(writes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_others_write_meanwhile_is_counted_anew() {
+    let server = Server::start().await;
+    server.create_node(node("n", "4", "4Gi")).await;
+    for name in ["a", "b"] {
+        create_pod(&server, name, "web").await;
+        set_ready(&server, name, true).await;
+    }
+    // Just before the first count arrives somebody gives leave to a pod.
+    let (given, others) = (Arc::new(AtomicUsize::new(0)), budgets(&server));
+    let contested = server.router().layer(from_fn(move |request: Request, next: Next| {
+        let writes = request.uri().path().ends_with("/web/status");
+        let first = writes && given.fetch_add(1, Ordering::SeqCst) == 0;
+        let others = others.clone();
+        async move {
+            if first {
+                let leave = json!({"status": {"disruptedPods": {"a": Timestamp::now().to_string()}}});
+                let (how, leave) = (PatchParams::default(), Patch::Merge(leave));
+                others.patch_status("web", &how, &leave).await.expect("leave is given");
+            }
+            next.run(request).await
+        }
+    }));
+    create_budget(&server, "web", "web", json!({"minAvailable": 1})).await;
+    let _running = start_over(Client::new(contested, "default"));
+    let counted = counts(&server, "web", [1, 1, 2, 0]).await;
+    let going = counted
+        .status
+        .and_then(|status| status.disrupted_pods)
+        .unwrap_or_default();
+    assert_eq!(going.into_keys().collect::<Vec<_>>(), ["a"], "it is not overwritten");
 }
 
 #[tokio::test]

@@ -77,21 +77,16 @@ async fn attempt(call: &Call<'_>, options: &Options) -> Result<bool, ApiError> {
         Some(leave) => leave,
         None => ask(&live.object, &budgets_of(server, namespace, &live.object).await?)?,
     };
-    let mut options = options.clone();
     let asked_version = options.resource_version.is_some();
-    match &leave {
-        Leave::Given => {}
-        Leave::WhileUnchanged(_) if asked_version => {}
-        Leave::WhileUnchanged(_) => options.resource_version = Some(live.revision.to_string()),
-        Leave::Spend(budget) => {
-            match spend(server, namespace, budget, name, options.dry_run).await {
-                Ok(()) => {}
-                // It went with its budget's demands, so those of others are to be asked for.
-                Err(ApiError::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error),
-            }
+    if let Leave::Spend(budget) = &leave {
+        match spend(server, namespace, budget, name, options.dry_run).await {
+            Ok(()) => {}
+            // It went with its budget's demands, so those of others are to be asked for.
+            Err(ApiError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
+    let options = held_to(&leave, options, &live);
     match delete::delete(server, kind, namespace, name, &options).await {
         Ok(_) => Ok(true),
         Err(error @ ApiError::Conflict { .. }) if !asked_version => match leave {
@@ -102,6 +97,17 @@ async fn attempt(call: &Call<'_>, options: &Options) -> Result<bool, ApiError> {
         },
         Err(error) => Err(error),
     }
+}
+
+/// The deletion's options, which hold it to the pod as it was read where the leave does. Pure.
+fn held_to(leave: &Leave, options: &Options, live: &Stored) -> Options {
+    let mut options = options.clone();
+    if matches!(leave, Leave::WhileUnchanged(_)) {
+        options
+            .resource_version
+            .get_or_insert_with(|| live.revision.to_string());
+    }
+    options
 }
 
 /// Pods that serve nobody go without asking a budget: they have not begun, are done, or are going already. Pure.

@@ -77,6 +77,27 @@ fn what_a_budget_asks_for() {
     assert!(matches!(ask(&pod("Running", true), &two), Err(ApiError::ManyBudgets)));
 }
 
+#[test]
+fn a_pod_that_need_not_be_paid_for_must_stay_as_it_is() {
+    let live = Stored {
+        object: json!({}),
+        revision: 7,
+    };
+    let asked = Options {
+        resource_version: Some("5".to_owned()),
+        ..Options::default()
+    };
+    for (name, leave, options, wanted) in [
+        ("done", Leave::Given, &Options::default(), None),
+        ("paid for", Leave::Spend("b".to_owned()), &Options::default(), None),
+        ("not begun", Leave::WhileUnchanged(None), &Options::default(), Some("7")),
+        ("another's demand", Leave::WhileUnchanged(None), &asked, Some("5")),
+    ] {
+        let held = held_to(&leave, options, &live);
+        assert_eq!(held.resource_version.as_deref(), wanted, "{name}");
+    }
+}
+
 fn spent_of(status: Value) -> Result<Value, ApiError> {
     let budget = budget("b", Value::Null, status);
     let live = Stored {
