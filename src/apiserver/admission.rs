@@ -67,8 +67,28 @@ pub async fn admit_create(
             node::admit_not_ready(object);
             Ok(())
         }
+        ("scheduling.k8s.io", "PriorityClass", _) if is_default_class(object) => {
+            let name = registry::text(object, "/metadata/name");
+            priority::only_default(server, name).await?.map_or(Ok(()), Err)
+        }
         _ => Ok(()),
     }
+}
+
+/// What to answer a change that makes a priority class the cluster's default; `None` where it may.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn default_refusal(server: &Server, kind: &Kind, name: &str) -> Result<Option<ApiError>, ApiError> {
+    match (kind.group, kind.kind) {
+        ("scheduling.k8s.io", "PriorityClass") => priority::only_default(server, name).await,
+        _ => Ok(None),
+    }
+}
+
+/// Whether this is, or would be, the class of pods that name none.
+pub fn is_default_class(class: &Value) -> bool {
+    class["globalDefault"] == true
 }
 
 /// What follows the creation of an object.

@@ -5,8 +5,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::registry::{Decision, is_deleting, swap, text};
+use super::error::{ApiError, Resource};
+use super::registry::{Decision, is_deleting, is_empty_list, set_condition, swap, text};
 use super::respond;
 use super::server::now;
 use super::subresources::read_small;
@@ -16,7 +16,7 @@ use crate::object::Kind;
 /// Binds the pod of the path to the node of the body.
 ///
 /// # Errors
-/// 404 for a missing pod, 409 for one that is bound, being deleted or another than the body's uid.
+/// 404 for a missing pod, 409 for one that is bound, gated, being deleted or another than the body's uid.
 pub async fn bind(call: &Call<'_>, body: Body) -> Result<Response, ApiError> {
     let binding = read_small(call, body, "Binding").await?;
     let (kind, name) = (call.target.kind, call.name()?);
@@ -47,19 +47,30 @@ pub async fn bind(call: &Call<'_>, body: Body) -> Result<Response, ApiError> {
 
 /// The pod with its node. Pure.
 fn bound(kind: &Kind, name: &str, live: &Value, binding: &Value, node: &str, now: &str) -> Result<Value, ApiError> {
-    let refuse = |reason: String| Err(ApiError::conflict(kind, name, reason));
     let (wanted, uid) = (text(binding, "/metadata/uid"), text(live, "/metadata/uid"));
     if !wanted.is_empty() && wanted != uid {
-        return refuse(format!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
-        ));
+        let reason = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
+        return Err(ApiError::conflict(kind, name, reason));
     }
+    let refuse = |reason: String| {
+        Err(ApiError::Conflict {
+            resource: Resource {
+                group: String::new(),
+                plural: "pods/binding".to_owned(),
+            },
+            name: name.to_owned(),
+            reason,
+        })
+    };
     if is_deleting(live) {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
     let current = text(live, "/spec/nodeName");
     if !current.is_empty() {
         return refuse(format!("pod {name} is already assigned to node {current:?}"));
+    }
+    if !is_empty_list(live, "/spec/schedulingGates") {
+        return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
     let mut pod = live.clone();
     pod["spec"]["nodeName"] = json!(node);
@@ -68,26 +79,12 @@ fn bound(kind: &Kind, name: &str, live: &Value, binding: &Value, node: &str, now
             pod["metadata"]["annotations"][key] = value.clone();
         }
     }
-    set_scheduled(&mut pod, now);
+    // Where it was to go, once there is room, is of no interest any more (KEP-5278).
+    if let Some(status) = pod["status"].as_object_mut() {
+        status.remove("nominatedNodeName");
+    }
+    set_condition(&mut pod, json!({"type": "PodScheduled", "status": "True"}), now);
     Ok(pod)
-}
-
-/// Sets the condition that tells the pod has a node.
-fn set_scheduled(pod: &mut Value, now: &str) {
-    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    if !pod["status"]["conditions"].is_array() {
-        pod["status"]["conditions"] = json!([]);
-    }
-    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else {
-        return;
-    };
-    match conditions
-        .iter_mut()
-        .find(|condition| condition["type"] == "PodScheduled")
-    {
-        Some(old) => *old = condition,
-        None => conditions.push(condition),
-    }
 }
 
 #[cfg(test)]
@@ -103,13 +100,15 @@ mod tests {
     fn a_pod_is_bound_once_with_its_condition() {
         let live = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"},
-        ]}});
+        ], "nominatedNodeName": "m"}});
         let pod = decide(&live, &json!({"metadata": {"annotations": {"a": "b"}}})).expect("bound");
         assert_eq!(pod["spec"]["nodeName"], "n");
         assert_eq!(pod["metadata"]["annotations"]["a"], "b");
         assert_eq!(pod["status"]["conditions"].as_array().map(Vec::len), Some(1));
         assert_eq!(pod["status"]["conditions"][0]["status"], "True");
         assert!(pod["status"]["conditions"][0].get("reason").is_none());
+        assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "now");
+        assert!(pod["status"].get("nominatedNodeName").is_none(), "it is there now");
         assert!(
             matches!(decide(&pod, &json!({})), Err(ApiError::Conflict { .. })),
             "again"
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_pod_or_a_deleted_one_is_not_bound() {
+    fn another_pod_a_deleted_or_a_gated_one_is_not_bound() {
         let live = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}});
         assert!(matches!(
             decide(&live, &json!({"metadata": {"uid": "other"}})),
@@ -125,5 +124,9 @@ mod tests {
         ));
         let deleted = json!({"metadata": {"name": "p", "deletionTimestamp": "t"}, "spec": {}});
         assert!(matches!(decide(&deleted, &json!({})), Err(ApiError::Conflict { .. })));
+        let gated = json!({"metadata": {"name": "p"}, "spec": {"schedulingGates": [{"name": "g"}]}});
+        let refusal = decide(&gated, &json!({})).expect_err("it is gated").to_string();
+        let wanted = "Operation cannot be fulfilled on pods/binding \"p\": pod p has non-empty .spec.schedulingGates";
+        assert_eq!(refusal, wanted);
     }
 }

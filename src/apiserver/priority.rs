@@ -41,6 +41,20 @@ pub async fn class_of(server: &Server, pod: &Value) -> Result<Option<Value>, Api
     }
 }
 
+/// Refuses a class that would be the cluster's default beside another.
+///
+/// # Errors
+/// 403, naming the other; where the store fails.
+pub async fn only_default(server: &Server, name: &str) -> Result<Option<ApiError>, ApiError> {
+    let known = global_default(server).await?;
+    let known = known.as_ref().map(|class| registry::text(class, "/metadata/name"));
+    let refuse = |known: &str| -> Result<ApiError, ApiError> {
+        let why = format!("PriorityClass {known} is already marked as default. Only one default can exist");
+        Ok(ApiError::forbidden(kind()?, name, why))
+    };
+    known.filter(|known| *known != name).map(refuse).transpose()
+}
+
 /// The class for pods that name none: of those marked, the lowest.
 async fn global_default(server: &Server) -> Result<Option<Value>, ApiError> {
     let page = server

@@ -92,8 +92,13 @@ async fn silence(client: &Client, name: &str, grace: Duration) -> Result<bool, k
         .patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
         .await?;
     tracing::warn!(node = name, "the kubelet stopped renewing its lease");
-    let message = format!("Node {name} status is now: NodeNotReady");
-    event::tell(client, node_reference(name), "node-controller", "NodeNotReady", message).await;
+    let told = event::Event {
+        component: "node-controller",
+        severity: event::NORMAL,
+        reason: "NodeNotReady",
+        message: format!("Node {name} status is now: NodeNotReady"),
+    };
+    event::tell(client, node_reference(name), told).await;
     Ok(false)
 }
 
@@ -122,15 +127,13 @@ async fn evict(client: &Client, pod: &PodView) -> Result<(), kube::Error> {
         ..ObjectReference::default()
     };
     delete(client, pod, None).await?;
-    let message = format!("Marking for deletion Pod {}/{}", pod.namespace, pod.name);
-    event::tell(
-        client,
-        about,
-        "taint-eviction-controller",
-        "TaintManagerEviction",
-        message,
-    )
-    .await;
+    let told = event::Event {
+        component: "taint-eviction-controller",
+        severity: event::NORMAL,
+        reason: "TaintManagerEviction",
+        message: format!("Marking for deletion Pod {}/{}", pod.namespace, pod.name),
+    };
+    event::tell(client, about, told).await;
     Ok(())
 }
 

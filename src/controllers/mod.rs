@@ -1,10 +1,12 @@
-//! Loops that keep the cluster tidy through the API: node lifecycle, namespace deletion, pod collection.
+//! Loops that keep the cluster tidy through the API: node lifecycle, namespace deletion, pod collection, disruption
+//! budgets.
 //!
 //! [`world::World`] holds what they know; [`node_lifecycle`], [`eviction`] and [`pod_collection`] decide over it,
 //! purely; `run` feeds it from watches, and `act` carries decisions out, each after reading again what it is about.
-//! [`namespaces`] empties the namespaces that are being deleted.
+//! [`namespaces`] empties the namespaces that are being deleted; [`disruption`] counts the pods of budgets.
 
 mod act;
+pub mod disruption;
 mod event;
 pub mod eviction;
 pub mod namespaces;

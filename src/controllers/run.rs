@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Action, Outcome};
 use super::world::{PodView, Uid, World, strip};
-use super::{eviction, namespaces, node_lifecycle, pod_collection};
+use super::{disruption, eviction, namespaces, node_lifecycle, pod_collection};
 use crate::client::lasting;
 
 /// Deciding looks at everything, so events that come together are decided on together.
@@ -65,7 +65,8 @@ pub enum Error {
 pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     tokio::try_join!(
         tidy(client.clone(), config, shutdown.clone()),
-        namespaces::run(client, shutdown),
+        namespaces::run(client.clone(), shutdown.clone()),
+        disruption::run(client, shutdown),
     )?;
     Ok(())
 }
@@ -99,7 +100,8 @@ async fn tidy(client: Client, config: Config, shutdown: CancellationToken) -> Re
     }
 }
 
-async fn wait_until(due: Option<Instant>) {
+/// Sleeps until then; for ever where there is no time.
+pub(super) async fn wait_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,

@@ -262,6 +262,18 @@ static KINDS: &[Kind] = &[
         rules: &kinds::Leases,
     },
     Kind {
+        group: "policy",
+        version: "v1",
+        kind: "PodDisruptionBudget",
+        plural: "poddisruptionbudgets",
+        singular: "poddisruptionbudget",
+        short_names: &["pdb"],
+        categories: &[],
+        namespaced: true,
+        status: true,
+        rules: &kinds::PodDisruptionBudgets,
+    },
+    Kind {
         group: "scheduling.k8s.io",
         version: "v1",
         kind: "PriorityClass",

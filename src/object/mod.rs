@@ -1,6 +1,7 @@
 //! What an object is: kinds, defaults, validation, selectors, patches, tables. Pure: no I/O, no clock.
 
 mod codec;
+pub mod disruption;
 pub mod field_error;
 mod format;
 pub mod kind;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::on_both_stores;
-use super::world::{PODS, World, pod};
+use super::world::{PODS, World, pod, pod_path};
 
 fn every_cluster_has_its_namespaces_accounts_and_classes(world: &World) {
     for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -101,6 +101,72 @@ fn priority_classes_count(world: &World) {
     let mut claims = pod("claims");
     claims["spec"]["priority"] = json!(77);
     world.post(PODS, &claims).refused(403, "Forbidden");
+    // A manifest that replaces the pod need not repeat what was settled.
+    let mut again = made.clone();
+    for field in ["priority", "preemptionPolicy"] {
+        again["spec"].as_object_mut().expect("a spec").remove(field);
+    }
+    let replaced = world.put(&pod_path("plain"), &again).of(200);
+    assert_eq!(replaced["spec"], made["spec"]);
+}
+
+fn a_pods_class_decides_whether_it_preempts(world: &World) {
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let patient = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "patient"},
+        "value": 5, "preemptionPolicy": "Never"});
+    world.post(classes, &patient).of(201);
+    let of_class = |name: &str, policy: Value| {
+        let mut pod = pod(name);
+        pod["spec"]["priorityClassName"] = json!("patient");
+        pod["spec"]["preemptionPolicy"] = policy;
+        world.post(PODS, &pod)
+    };
+    for (name, policy) in [("says-nothing", Value::Null), ("says-the-same", json!("Never"))] {
+        assert_eq!(
+            of_class(name, policy).of(201)["spec"]["preemptionPolicy"],
+            "Never",
+            "{name}"
+        );
+    }
+    assert_eq!(
+        of_class("differs", json!("PreemptLowerPriority")).refused(403, "Forbidden"),
+        "pods \"differs\" is forbidden: the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided \
+         in pod spec; priority admission controller computed Never from the given PriorityClass name"
+    );
+    let plain = world.post(PODS, &pod("plain")).of(201);
+    assert_eq!(plain["spec"]["preemptionPolicy"], "PreemptLowerPriority");
+}
+
+fn a_cluster_has_one_default_class(world: &World) {
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let class = |name: &str, default: bool| {
+        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": name}, "value": 5, "globalDefault": default})
+    };
+    world.post(classes, &class("first", true)).of(201);
+    world.post(classes, &class("second", false)).of(201);
+    let refusal = |name: &str| {
+        format!(
+            "priorityclasses.scheduling.k8s.io \"{name}\" is forbidden: PriorityClass first is already marked as default. \
+             Only one default can exist"
+        )
+    };
+    assert_eq!(
+        world.post(classes, &class("third", true)).refused(403, "Forbidden"),
+        refusal("third")
+    );
+    let mark = |default: bool| json!({"globalDefault": default});
+    let second = format!("{classes}/second");
+    assert_eq!(
+        world.patch(&second, "merge", &mark(true)).refused(403, "Forbidden"),
+        refusal("second")
+    );
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    world.patch(&format!("{classes}/first"), "merge", &label).of(200);
+    world.patch(&format!("{classes}/first"), "merge", &mark(false)).of(200);
+    world.patch(&second, "merge", &mark(true)).of(200);
+    let made = world.post(PODS, &pod("p")).of(201);
+    assert_eq!(made["spec"]["priorityClassName"], "second");
 }
 
 fn a_new_node_is_tainted_until_it_is_ready(world: &World) {
@@ -136,6 +202,8 @@ on_both_stores!(
     every_cluster_has_its_namespaces_accounts_and_classes,
     a_pod_gets_its_account_and_priority,
     priority_classes_count,
+    a_pods_class_decides_whether_it_preempts,
+    a_cluster_has_one_default_class,
     a_new_node_is_tainted_until_it_is_ready,
     a_new_namespace_has_its_account,
 );

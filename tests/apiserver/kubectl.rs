@@ -33,7 +33,7 @@ data:
 "#;
 
 /// Runs a check under every kubectl, with a manifest file, and clears up after each.
-fn under_each(world: &World, check: impl Fn(&Kubectl, &str)) {
+pub fn under_each(world: &World, check: impl Fn(&Kubectl, &str)) {
     let path = world.directory.path().join("manifest.yaml");
     std::fs::write(&path, MANIFEST).expect("a manifest");
     for kubectl in world.kubectls() {
@@ -44,7 +44,7 @@ fn under_each(world: &World, check: impl Fn(&Kubectl, &str)) {
 }
 
 #[track_caller]
-fn assert_contains(text: &str, wanted: &[&str]) {
+pub fn assert_contains(text: &str, wanted: &[&str]) {
     for part in wanted {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
@@ -276,11 +276,11 @@ fn the_api_explains_itself(world: &World) {
     under_each(world, |kubectl, _| {
         assert_contains(
             &kubectl.ok(&["api-resources"]),
-            &["pods", "po", "leases", "coordination.k8s.io", "priorityclasses"],
+            &["pods", "po", "leases", "coordination.k8s.io", "priorityclasses", "pdb"],
         );
         assert_contains(
             &kubectl.ok(&["api-versions"]),
-            &["v1", "coordination.k8s.io/v1", "scheduling.k8s.io/v1"],
+            &["v1", "coordination.k8s.io/v1", "scheduling.k8s.io/v1", "policy/v1"],
         );
         assert_contains(
             &kubectl.ok(&["explain", "pod.spec.containers"]),

@@ -32,7 +32,9 @@ fn pki() -> Pki {
 }
 
 fn client(identity: Option<&str>) -> reqwest::Client {
-    let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);
+    let builder = reqwest::Client::builder()
+        .danger_accept_invalid_certs(true)
+        .timeout(PATIENCE);
     let builder = match identity {
         Some(pem) => builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity")),
         None => builder,

@@ -2,6 +2,8 @@
 
 mod binding;
 mod controllers;
+mod disruption;
+mod gates;
 mod harness;
 mod refusing;
 mod simulation;

@@ -1,5 +1,6 @@
 //! Every refusal as a `Status` object: the one place that knows HTTP codes and Status reasons. Never decides to refuse.
 
+mod details;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
     /// No object of that name.
-    #[error("{} {name:?} not found", .resource.plural)]
+    #[error("{} {name:?} not found", .resource.qualified())]
     NotFound {
         /// Of which resource.
         resource: Resource,
@@ -34,7 +35,7 @@ pub enum ApiError {
     #[error("{0}")]
     UpstreamNotFound(String),
     /// The name is taken.
-    #[error("{} {name:?} already exists", .resource.plural)]
+    #[error("{} {name:?} already exists", .resource.qualified())]
     AlreadyExists {
         /// Of which resource.
         resource: Resource,
@@ -42,7 +43,7 @@ pub enum ApiError {
         name: String,
     },
     /// The object is not in the state that the request expects.
-    #[error("Operation cannot be fulfilled on {} {name:?}: {reason}", .resource.plural)]
+    #[error("Operation cannot be fulfilled on {} {name:?}: {reason}", .resource.qualified())]
     Conflict {
         /// Of which resource.
         resource: Resource,
@@ -73,7 +74,7 @@ pub enum ApiError {
     #[error("{0}")]
     BadRequest(String),
     /// Policy refuses it.
-    #[error("{} {name:?} is forbidden: {reason}", .resource.plural)]
+    #[error("{} {name:?} is forbidden: {reason}", .resource.qualified())]
     Forbidden {
         /// Of which resource.
         resource: Resource,
@@ -121,6 +122,17 @@ pub enum ApiError {
     /// Another server (a kubelet, or the store) did not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// A disruption budget has no room for an eviction; told apart from other reasons to wait by its cause.
+    #[error("Cannot evict pod as it would violate the pod's disruption budget.")]
+    OverBudget {
+        /// Which budget, and why.
+        cause: String,
+        /// When to ask again, where that is foreseeable.
+        retry_after_seconds: Option<u32>,
+    },
+    /// Several disruption budgets select one pod, so that none of them can be kept.
+    #[error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")]
+    ManyBudgets,
     /// Something failed that should not.
     #[error("Internal error occurred: {0}")]
     Internal(String),
@@ -133,6 +145,13 @@ pub struct Resource {
     pub group: String,
     /// e.g. `pods`.
     pub plural: String,
+}
+
+impl Resource {
+    /// `pods`, `leases.coordination.k8s.io`.
+    fn qualified(&self) -> String {
+        qualified(&self.plural, &self.group)
+    }
 }
 
 impl From<&Kind> for Resource {
@@ -243,65 +262,22 @@ impl ApiError {
             Self::Expired { .. } => (410, "Expired"),
             Self::FutureVersion { .. } => (504, "Timeout"),
             Self::Unavailable(_) => (503, "ServiceUnavailable"),
+            Self::OverBudget { .. } => (429, "TooManyRequests"),
+            // Kubernetes gives this one no reason.
+            Self::ManyBudgets => (500, ""),
             Self::Internal(_) => (500, "InternalError"),
         }
     }
 
-    /// The `details` of the Status, `None` where Kubernetes sends none.
-    fn details(&self) -> Option<Value> {
-        let mut details = match self {
-            Self::NotFound { resource, name }
-            | Self::AlreadyExists { resource, name }
-            | Self::Conflict { resource, name, .. } => {
-                json!({"name": name, "group": resource.group, "kind": resource.plural})
-            }
-            Self::Forbidden {
-                resource, name, cause, ..
-            } => {
-                let mut details = json!({"name": name, "group": resource.group, "kind": resource.plural});
-                if let Some([reason, message, field]) = cause.as_deref() {
-                    details["causes"] = json!([{"reason": reason, "message": message, "field": field}]);
-                }
-                details
-            }
-            Self::ApplyConflict(conflicts) => {
-                let causes: Vec<_> = conflicts
-                    .iter()
-                    .map(|conflict| {
-                        json!({
-                            "reason": "FieldManagerConflict",
-                            "message": format!("conflict with {}", conflict.message),
-                            "field": conflict.field,
-                        })
-                    })
-                    .collect();
-                json!({"causes": causes})
-            }
-            Self::Invalid {
-                group,
-                kind,
-                name,
-                errors,
-            } => {
-                let causes: Vec<_> = errors
-                    .iter()
-                    .map(|error| json!({"reason": error.kind.reason(), "message": error.message, "field": error.field}))
-                    .collect();
-                json!({"name": name, "group": group, "kind": kind, "causes": causes})
-            }
-            Self::FutureVersion { .. } => json!({
-                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-                "retryAfterSeconds": RETRY_AFTER_SECONDS,
-            }),
-            Self::Unavailable(_) => json!({"retryAfterSeconds": RETRY_AFTER_SECONDS}),
-            Self::Internal(reason) => json!({"causes": [{"message": reason}]}),
-            Self::NoSuchPath | Self::Unprocessable(_) | Self::MethodNotAllowed => json!({}),
-            _ => return None,
-        };
-        if let Some(map) = details.as_object_mut() {
-            map.retain(|_, value| value.as_str() != Some(""));
+    /// When the client should ask again, where that may help; the Status and a header tell it.
+    fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::FutureVersion { .. } | Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
+            Self::OverBudget {
+                retry_after_seconds, ..
+            } => *retry_after_seconds,
+            _ => None,
         }
-        Some(details)
     }
 
     /// The `Status` object that tells a client of it.
@@ -313,9 +289,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.to_string(),
-            "reason": reason,
             "code": code,
         });
+        if !reason.is_empty() {
+            status["reason"] = json!(reason);
+        }
         if let Some(details) = self.details() {
             status["details"] = details;
         }
@@ -340,8 +318,8 @@ impl IntoResponse for ApiError {
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(self, Self::FutureVersion { .. } | Self::Unavailable(_)) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

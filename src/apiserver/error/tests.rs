@@ -23,6 +23,18 @@ fn texts_are_those_of_kubernetes() {
             "pods \"web\" not found",
         ),
         (
+            ApiError::NotFound {
+                resource: Resource {
+                    group: "policy".into(),
+                    plural: "poddisruptionbudgets".into(),
+                },
+                name: "web".into(),
+            },
+            404,
+            "NotFound",
+            "poddisruptionbudgets.policy \"web\" not found",
+        ),
+        (
             ApiError::AlreadyExists {
                 resource: resource(),
                 name: "web".into(),

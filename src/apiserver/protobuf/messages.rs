@@ -28,6 +28,10 @@ pub enum Shape {
     Time,
     /// A message.
     Message(Message),
+    /// A message that means something though nothing is set in it.
+    Pointer(Message),
+    /// A number or a text.
+    IntOrText,
     /// A list of texts.
     Texts,
     /// A list of messages.
@@ -38,7 +42,7 @@ pub enum Shape {
     BytesMap,
 }
 
-use Shape::{Bytes, BytesMap, Flag, Integer, Messages, Text, TextMap, Texts, Time};
+use Shape::{Bytes, BytesMap, Flag, IntOrText, Integer, Messages, Pointer, Text, TextMap, Texts, Time};
 
 const fn f(number: u32, name: &'static str, shape: Shape) -> Field {
     Field { number, name, shape }
@@ -60,6 +64,9 @@ pub const TEXT_ENTRY: Message = &[f(1, "key", Text), f(2, "value", Text)];
 pub const BYTES_ENTRY: Message = &[f(1, "key", Text), f(2, "value", Bytes)];
 /// A time.
 pub const TIME: Message = &[f(1, "seconds", Integer), f(2, "nanos", Integer)];
+
+/// A number or a text: the type is 0 for a number, 1 for a text.
+pub const INT_OR_TEXT: Message = &[f(1, "type", Integer), f(2, "number", Integer), f(3, "text", Text)];
 
 const OWNER_REFERENCE: Message = &[
     f(1, "kind", Text),
@@ -129,6 +136,29 @@ const PRIORITY_CLASS: Message = &[
     f(5, "preemptionPolicy", Text),
 ];
 
+const LABEL_SELECTOR: Message = &[
+    f(1, "matchLabels", TextMap),
+    f(
+        2,
+        "matchExpressions",
+        Messages(&[f(1, "key", Text), f(2, "operator", Text), f(3, "values", Texts)]),
+    ),
+];
+
+const POD_DISRUPTION_BUDGET: Message = &[
+    m(1, "metadata", METADATA),
+    m(
+        2,
+        "spec",
+        &[
+            f(1, "minAvailable", IntOrText),
+            f(2, "selector", Pointer(LABEL_SELECTOR)),
+            f(3, "maxUnavailable", IntOrText),
+            f(4, "unhealthyPodEvictionPolicy", Text),
+        ],
+    ),
+];
+
 const BOUND_OBJECT: Message = &[
     f(1, "kind", Text),
     f(2, "apiVersion", Text),
@@ -191,6 +221,7 @@ pub fn of(api_version: &str, kind: &str) -> Option<Message> {
         ("v1", "Secret") => SECRET,
         ("v1", "ServiceAccount") => SERVICE_ACCOUNT,
         ("scheduling.k8s.io/v1", "PriorityClass") => PRIORITY_CLASS,
+        ("policy/v1", "PodDisruptionBudget") => POD_DISRUPTION_BUDGET,
         ("authentication.k8s.io/v1", "TokenRequest") => TOKEN_REQUEST,
         ("authentication.k8s.io/v1", "SelfSubjectReview") => SUBJECT_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => ACCESS_REVIEW,

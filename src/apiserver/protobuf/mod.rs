@@ -130,6 +130,8 @@ fn put(
         Shape::Bytes => json!(STANDARD.encode(content)),
         Shape::Time => time(content, depth)?,
         Shape::Message(fields) => message(content, fields, depth + 1)?,
+        Shape::Pointer(fields) => return keep(object, field.name, message(content, fields, depth + 1)?),
+        Shape::IntOrText => return keep(object, field.name, int_or_text(content, depth)?),
         Shape::Texts => return append(object, field.name, json!(text()?)),
         Shape::Messages(fields) => return append(object, field.name, message(content, fields, depth + 1)?),
         Shape::TextMap | Shape::BytesMap => return entry(object, field, content, depth),
@@ -143,6 +145,12 @@ fn put(
     if !unset {
         object.insert(field.name.to_owned(), value);
     }
+    Ok(())
+}
+
+/// Sets a field that means something whatever is in it.
+fn keep(object: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), ProtobufError> {
+    object.insert(name.to_owned(), value);
     Ok(())
 }
 
@@ -170,6 +178,16 @@ fn entry(object: &mut Map<String, Value>, field: &Field, content: &[u8], depth: 
     Ok(())
 }
 
+/// A number, or a text even where it is empty, which is no number.
+fn int_or_text(content: &[u8], depth: usize) -> Result<Value, ProtobufError> {
+    let parts = message(content, messages::INT_OR_TEXT, depth + 1)?;
+    let part = |name: &str, unset: Value| parts.get(name).cloned().unwrap_or(unset);
+    Ok(match part("type", json!(0)).as_i64() {
+        Some(1) => part("text", json!("")),
+        _ => part("number", json!(0)),
+    })
+}
+
 /// Seconds and nanoseconds; null where it is not set.
 fn time(content: &[u8], depth: usize) -> Result<Value, ProtobufError> {
     let parts = message(content, messages::TIME, depth + 1)?;
@@ -192,6 +210,25 @@ mod tests {
     const SECRET: &[u8] = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret\x12\x1d\n\x11\n\x01s\x12\0\x1a\0\"\0*\x002\x008\0B\0\x12\x06\n\x01a\x12\x01b\x1a\0\x1a\0\"\0";
     /// What `kubectl create priorityclass high --value=10` posts.
     const PRIORITY_CLASS: &[u8] = b"k8s\0\n%\n\x14scheduling.k8s.io/v1\x12\rPriorityClass\x122\n\x14\n\x04high\x12\0\x1a\0\"\0*\x002\x008\0B\0\x10\n\x18\0\"\0*\x14PreemptLowerPriority\x1a\0\"\0";
+
+    /// A budget for every pod, none of which must stay.
+    const BUDGET_OF_ALL: &[u8] = b"k8s\0\n \n\tpolicy/v1\x12\x13PodDisruptionBudget\x12\x1b\n\x07\n\x01b\x12\0\x1a\0\x12\n\n\x06\x08\0\x10\0\x1a\0\x12\0\x1a\x04\x18\0 \0\x1a\0\x22\0";
+    /// A budget for some pods, half of which may be down.
+    const BUDGET_OF_HALF: &[u8] = b"k8s\0\n \n\tpolicy/v1\x12\x13PodDisruptionBudget\x12*\n\x07\n\x01b\x12\0\x1a\0\x12\x19\x1a\t\x08\x01\x10\0\x1a\x0350%\x12\x0c\n\n\n\x03app\x12\x03web\x1a\x04\x18\0 \0\x1a\0\x22\0";
+
+    #[test]
+    fn what_is_empty_and_means_something_is_kept() {
+        for (body, spec) in [
+            (BUDGET_OF_ALL, json!({"minAvailable": 0, "selector": {}})),
+            (
+                BUDGET_OF_HALF,
+                json!({"maxUnavailable": "50%", "selector": {"matchLabels": {"app": "web"}}}),
+            ),
+        ] {
+            let read = read(body).expect("a budget");
+            assert_eq!((&read["metadata"], &read["spec"]), (&json!({"name": "b"}), &spec));
+        }
+    }
 
     #[test]
     fn what_kubectl_posts_is_read() {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::update::deletion_is_complete;
-use super::{Decision, Outcome, is_deleting, swap, text};
+use super::{Decision, Outcome, is_deleting, set_condition, swap, text};
 use crate::apiserver::error::ApiError;
 use crate::apiserver::record::Stored;
 use crate::apiserver::server::{Server, time_text};
@@ -27,6 +27,8 @@ pub struct Options {
     pub resource_version: Option<String>,
     /// Only a rehearsal.
     pub dry_run: bool,
+    /// What a pod's conditions say of why it goes, written with the deletion itself.
+    pub condition: Option<Value>,
 }
 
 impl Options {
@@ -71,6 +73,7 @@ impl Options {
             uid: string("/preconditions/uid")?,
             resource_version: string("/preconditions/resourceVersion")?,
             dry_run,
+            condition: None,
         })
     }
 }
@@ -115,7 +118,11 @@ pub async fn delete(
     Ok(outcome)
 }
 
-fn check_preconditions(kind: &Kind, name: &str, live: &Stored, options: &Options) -> Result<(), ApiError> {
+/// Refuses another object than the options are about.
+///
+/// # Errors
+/// 409.
+pub fn check_preconditions(kind: &Kind, name: &str, live: &Stored, options: &Options) -> Result<(), ApiError> {
     let differs = |what: &str, field: &str, wanted: &str, actual: &str| {
         ApiError::conflict(
             kind,
@@ -137,9 +144,16 @@ fn check_preconditions(kind: &Kind, name: &str, live: &Stored, options: &Options
 /// What becomes of the object. Pure.
 fn decide(kind: &Kind, live: &Value, options: &Options, now: Timestamp) -> Decision {
     let mut object = live.clone();
+    if let Some(condition) = &options.condition {
+        set_condition(&mut object, condition.clone(), &time_text(now));
+    }
     if kind.kind == "Pod" {
         if !shorten_or_start(&mut object, options.grace_seconds, now) {
-            return Decision::Keep;
+            return if &object == live {
+                Decision::Keep
+            } else {
+                Decision::Write(object)
+            };
         }
     } else if !is_deleting(&object) {
         object["metadata"]["deletionTimestamp"] = json!(time_text(now));

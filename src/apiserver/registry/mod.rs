@@ -5,7 +5,7 @@ pub mod delete;
 pub mod list;
 pub mod update;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::record::{self, Stored};
@@ -148,6 +148,26 @@ pub fn is_empty_list(object: &Value, pointer: &str) -> bool {
         .pointer(pointer)
         .and_then(Value::as_array)
         .is_none_or(Vec::is_empty)
+}
+
+/// Sets a pod's condition of that type (`type`, `status` and what else it says), with the time of its last change.
+pub fn set_condition(pod: &mut Value, mut condition: Value, now: &str) {
+    if !pod["status"]["conditions"].is_array() {
+        pod["status"]["conditions"] = json!([]);
+    }
+    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else {
+        return;
+    };
+    let known = conditions.iter_mut().find(|known| known["type"] == condition["type"]);
+    condition["lastProbeTime"] = Value::Null;
+    condition["lastTransitionTime"] = match &known {
+        Some(known) if known["status"] == condition["status"] => known["lastTransitionTime"].clone(),
+        _ => json!(now),
+    };
+    match known {
+        Some(known) => *known = condition,
+        None => conditions.push(condition),
+    }
 }
 
 /// Whether the object is being deleted.

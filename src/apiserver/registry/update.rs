@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Decision, Outcome, Write, is_deleting, is_empty_list, swap, text};
+use crate::apiserver::admission;
 use crate::apiserver::error::ApiError;
 use crate::apiserver::record::Stored;
 use crate::apiserver::server::Server;
@@ -46,8 +47,12 @@ pub async fn update(
     let Subject {
         kind, namespace, name, ..
     } = subject;
+    let refusal = admission::default_refusal(server, kind, name).await?;
     swap(server, kind, namespace, name, write.dry_run, |live| {
         let new = change(&live.object)?;
+        if let Some(refusal) = refusal.as_ref().filter(|_| admission::is_default_class(&new)) {
+            return Err(refusal.clone());
+        }
         decide(subject, live, new, ownership, write)
     })
     .await

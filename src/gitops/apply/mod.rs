@@ -23,7 +23,7 @@ mod images;
 mod wave;
 
 /// Requests under way at once: enough to hide their latency, few enough for other clients of the server.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 64;
 
 /// The moment that [`Patience::Moment`] means: what goes without grace is gone by then.
 const MOMENT: Duration = Duration::from_millis(100);

@@ -20,7 +20,7 @@ use crate::gitops::predict::{Prediction, Predictor, Upcoming};
 use crate::gitops::report::ObjectKey;
 
 /// Requests under way at once while looking; more of them only wait for one another.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 64;
 
 /// What the cluster has of interest.
 #[derive(Default)]

@@ -3,8 +3,9 @@
 use bollard::query_parameters::LogsOptionsBuilder;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::time::timeout;
 
-use super::{DockerError, Engine};
+use super::{DockerError, Engine, REQUEST_TIMEOUT};
 
 /// Which part of a log to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,22 @@ impl Engine {
         if let Some(since) = query.since {
             options = options.since(since);
         }
-        let stream = self.docker.logs(id, Some(options.build())).boxed();
-        stream.map_ok(|output| output.into_bytes()).map_err(DockerError::from)
+        let stream = self.docker.logs(id, Some(options.build()));
+        let stream = stream.map_ok(|output| output.into_bytes()).map_err(DockerError::from);
+        if query.follow {
+            return stream.boxed();
+        }
+        // What is there already comes at once, so that silence means that Docker is stuck.
+        let bounded = futures::stream::unfold(Some(stream.boxed()), |stream| async move {
+            let mut stream = stream?;
+            match timeout(REQUEST_TIMEOUT, stream.next()).await {
+                Ok(chunk) => Some((chunk?, Some(stream))),
+                Err(_elapsed) => {
+                    let what = format!("Docker sent nothing of a log for {} s", REQUEST_TIMEOUT.as_secs());
+                    Some((Err(DockerError::Unavailable(what)), None))
+                }
+            }
+        });
+        bounded.boxed()
     }
 }

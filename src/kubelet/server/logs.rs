@@ -74,7 +74,8 @@ async fn open(
         .clone();
     let stream = engine
         .logs(&id, &query)
-        .take_until(state.shutdown.clone().cancelled_owned());
+        .take_until(state.shutdown.clone().cancelled_owned())
+        .boxed();
     let body = Body::from_stream(limited(stream, options.limit_bytes));
     Ok(([(header::CONTENT_TYPE, "text/plain")], body).into_response())
 }
@@ -130,24 +131,26 @@ fn truth(flag: Option<&String>) -> bool {
     flag.is_some_and(|text| matches!(text.as_str(), "" | "1" | "t" | "T" | "true" | "True" | "TRUE"))
 }
 
-/// The stream's first bytes; an error ends it, for its head is sent already.
+/// The stream's first bytes; ends with the last of them and not with what would come next, and after an error, for the
+/// head is sent already.
 fn limited(
-    stream: impl Stream<Item = Result<Bytes, DockerError>> + Send + 'static,
+    stream: impl Stream<Item = Result<Bytes, DockerError>> + Send + Unpin + 'static,
     limit: Option<u64>,
 ) -> impl Stream<Item = Result<Bytes, DockerError>> + Send + 'static {
-    let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let counted = stream.map(move |chunk| {
-        let mut chunk = chunk?;
-        chunk.truncate(left);
-        left -= chunk.len();
-        Ok((chunk, left == 0))
-    });
-    let ends = counted.scan(false, |over, item| {
-        let next = if *over { None } else { Some(item) };
-        *over = matches!(&next, Some(Ok((_, true)) | Err(_)));
-        futures::future::ready(next)
-    });
-    ends.map(|item| item.map(|(chunk, _)| chunk))
+    let left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    futures::stream::unfold((stream, left), |(mut stream, left)| async move {
+        if left == 0 {
+            return None;
+        }
+        Some(match stream.next().await? {
+            Ok(mut chunk) => {
+                chunk.truncate(left);
+                let left = left - chunk.len();
+                (Ok(chunk), (stream, left))
+            }
+            Err(error) => (Err(error), (stream, 0)),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -186,6 +189,14 @@ mod tests {
             .await
             .concat();
         assert_eq!(bytes, b"abc");
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_reached_does_not_wait_for_more() {
+        let chunks = futures::stream::iter([Ok(Bytes::from("ab"))]).chain(futures::stream::pending());
+        let limited = limited(chunks, Some(2)).collect::<Vec<_>>();
+        let chunks = tokio::time::timeout(std::time::Duration::from_secs(5), limited).await;
+        assert_eq!(chunks.expect("it ends").len(), 1);
     }
 
     #[test]

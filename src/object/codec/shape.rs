@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
@@ -63,6 +64,10 @@ const POINTERS: &[(&str, &[&str])] = &[
     ),
     ("PodCertificateProjection", &["maxExpirationSeconds", "user"]),
     ("PodDNSConfigOption", &["value"]),
+    (
+        "PodDisruptionBudgetSpec",
+        &["maxUnavailable", "minAvailable", "unhealthyPodEvictionPolicy"],
+    ),
     ("PodResourceClaim", &["resourceClaimName", "resourceClaimTemplateName"]),
     ("PodResourceClaimStatus", &["resourceClaimName"]),
     (
@@ -150,6 +155,8 @@ enum Blank {
     Number,
     /// An amount.
     Amount,
+    /// A disruption budget's status.
+    BudgetStatus,
     /// A node's kubelet endpoint.
     Endpoints,
     /// A pod's spec, which has containers.
@@ -191,6 +198,12 @@ const ALWAYS: &[(&str, &str, Blank)] = &[
     ("Pod", "status", Blank::Struct),
     ("PodCondition", "lastProbeTime", Blank::Time),
     ("PodCondition", "lastTransitionTime", Blank::Time),
+    ("PodDisruptionBudget", "spec", Blank::Struct),
+    ("PodDisruptionBudget", "status", Blank::BudgetStatus),
+    ("PodDisruptionBudgetStatus", "currentHealthy", Blank::Number),
+    ("PodDisruptionBudgetStatus", "desiredHealthy", Blank::Number),
+    ("PodDisruptionBudgetStatus", "disruptionsAllowed", Blank::Number),
+    ("PodDisruptionBudgetStatus", "expectedPods", Blank::Number),
     ("PriorityClass", "value", Blank::Number),
     ("ResourceFieldSelector", "divisor", Blank::Amount),
 ];
@@ -207,6 +220,7 @@ static REQUIRED: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
         Secret,
         ServiceAccount,
         Lease,
+        PodDisruptionBudget,
         PriorityClass,
     )>();
     let required = |schema: &Value| {
@@ -248,6 +262,9 @@ impl Blank {
             Self::Text => json!(""),
             Self::Number => json!(0),
             Self::Amount => json!("0"),
+            Self::BudgetStatus => {
+                json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0})
+            }
             Self::Endpoints => json!({"kubeletEndpoint": {"Port": 0}}),
             Self::PodSpec => json!({"containers": []}),
             Self::NodeStatus => {

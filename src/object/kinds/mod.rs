@@ -1,12 +1,15 @@
 //! The rules of each kind: defaults, preparation, validation, selectable fields. One file or folder a kind; no names here.
 
 mod amounts;
+mod conditions;
 mod config_map;
 mod event;
+mod label_selector;
 mod lease;
 mod namespace;
 pub mod node;
 pub mod pod;
+mod pod_disruption_budget;
 mod priority_class;
 mod secret;
 pub(super) mod selectable;
@@ -25,6 +28,7 @@ pub(super) use lease::Leases;
 pub(super) use namespace::Namespaces;
 pub(super) use node::Nodes;
 pub(super) use pod::Pods;
+pub(super) use pod_disruption_budget::PodDisruptionBudgets;
 pub(super) use priority_class::PriorityClasses;
 pub(super) use secret::Secrets;
 use selectable::Selectable;

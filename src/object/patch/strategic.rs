@@ -110,8 +110,12 @@ fn merge_field(
 ) -> Result<Option<Value>, PatchError> {
     let field = of.map(TypeRef::get);
     let child = field.and_then(|of| of.child(key));
+    let replaced = field
+        .and_then(|of| of.field(key))
+        .is_some_and(|field| field.patch.replace);
     match (original, value) {
         (_, Value::Null) => Ok(None),
+        (_, value) if replaced => plain(value).map(Some),
         (Some(Value::Object(original)), Value::Object(value)) => {
             merge(child, original, value).map(Value::Object).map(Some)
         }

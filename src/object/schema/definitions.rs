@@ -190,7 +190,11 @@ impl Converter<'_> {
 
     fn annotate(&self, schema: &mut Value, facts: &Facts, is_required: bool) {
         let patch = &facts.patch;
-        let strategy = [(patch.merge, "merge"), (patch.retain_keys, "retainKeys")];
+        let strategy = [
+            (patch.merge, "merge"),
+            (patch.replace, "replace"),
+            (patch.retain_keys, "retainKeys"),
+        ];
         let strategy: Vec<&str> = strategy
             .into_iter()
             .filter_map(|(is_set, name)| is_set.then_some(name))

@@ -22,6 +22,8 @@ pub(crate) enum ListRule {
 pub(crate) struct PatchRule {
     /// Lists merge, they are not replaced.
     pub merge: bool,
+    /// The struct is replaced as a whole, not merged.
+    pub replace: bool,
     /// Patches may name the keys of the struct (or of each item) that stay.
     pub retain_keys: bool,
     /// The key that tells a merged list's items apart; scalars have none.
@@ -129,6 +131,7 @@ fn patch_rule(text: &str) -> PatchRule {
     let has = |word| strategy.split(',').any(|part| part == word);
     PatchRule {
         merge: has("merge"),
+        replace: has("replace"),
         retain_keys: has("retainKeys"),
         key,
     }

@@ -14,7 +14,9 @@ use super::Kind;
 pub(super) use event::EVENTS;
 pub(super) use node::NODES;
 pub(super) use pod::PODS;
-pub(super) use small::{CONFIG_MAPS, LEASES, NAMESPACES, PRIORITY_CLASSES, SECRETS, SERVICE_ACCOUNTS, SOURCES};
+pub(super) use small::{
+    CONFIG_MAPS, LEASES, NAMESPACES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES, SECRETS, SERVICE_ACCOUNTS, SOURCES,
+};
 use time::age;
 
 /// A column of a kind's table.

@@ -104,6 +104,35 @@ pub(in crate::object) const LEASES: Table = Table {
     },
 };
 
+pub(in crate::object) const POD_DISRUPTION_BUDGETS: Table = Table {
+    columns: &[
+        NAME,
+        column("Min Available", "string", "How many pods must stay ready."),
+        column("Max Unavailable", "string", "How many pods may be down."),
+        column(
+            "Allowed Disruptions",
+            "integer",
+            "How many pods may be evicted now, as last counted.",
+        ),
+        AGE,
+    ],
+    row: |object, now| {
+        let amount = |pointer: &str| match object.pointer(pointer) {
+            Some(Value::String(text)) => json!(text),
+            Some(Value::Number(number)) => json!(number.to_string()),
+            _ => json!("N/A"),
+        };
+        let allowed = object.pointer("/status/disruptionsAllowed").and_then(Value::as_i64);
+        vec![
+            name(object),
+            amount("/spec/minAvailable"),
+            amount("/spec/maxUnavailable"),
+            json!(allowed.unwrap_or(0)),
+            created(object, now),
+        ]
+    },
+};
+
 pub(in crate::object) const SOURCES: Table = Table {
     columns: &[
         NAME,
@@ -170,6 +199,16 @@ mod tests {
                 "leases",
                 json!({"spec": {"holderIdentity": "h"}}),
                 json!(["a", "h", "60s"]),
+            ),
+            (
+                "poddisruptionbudgets",
+                json!({"spec": {"minAvailable": 0}, "status": {"disruptionsAllowed": 3}}),
+                json!(["a", "0", "N/A", 3, "60s"]),
+            ),
+            (
+                "poddisruptionbudgets",
+                json!({"spec": {"maxUnavailable": "30%"}}),
+                json!(["a", "N/A", "30%", 0, "60s"]),
             ),
             (
                 "nodes",

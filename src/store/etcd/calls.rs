@@ -69,7 +69,7 @@ impl Calls {
         Ok((found, at))
     }
 
-    /// Reads several keys at once, and answers for each.
+    /// Reads several different keys at once, and answers for each.
     pub(super) async fn get_all(&self, keys: &[&str]) -> Vec<Read> {
         if let [key] = keys {
             return vec![self.get(key).await];

@@ -1,6 +1,8 @@
 //! Reads of single keys, gathered: those that are asked for while others are under way go out together in one
-//! transaction. A read never joins a transaction that was sent before it was asked for, so it is as fresh as one alone.
+//! transaction, those of one key as one read. A read never joins a transaction that was sent before it was asked for, so it
+//! is as fresh as one alone.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -24,16 +26,14 @@ pub(super) struct Gather {
     state: Arc<Mutex<State>>,
 }
 
+/// Who waits for each key.
+type Waiting = BTreeMap<String, Vec<oneshot::Sender<Read>>>;
+
 #[derive(Default)]
 struct State {
-    waiting: Vec<Wanted>,
+    waiting: Waiting,
     /// How many transactions are under way.
     calls: usize,
-}
-
-struct Wanted {
-    key: String,
-    answer: oneshot::Sender<Read>,
 }
 
 impl Gather {
@@ -47,11 +47,7 @@ impl Gather {
     /// Reads one key. Dropping the returned future leaves the others that go with it as they are.
     pub(super) async fn get(&self, key: &str) -> Read {
         let (answer, answered) = oneshot::channel();
-        let wanted = Wanted {
-            key: key.to_owned(),
-            answer,
-        };
-        if let Some(turn) = self.queue(wanted) {
+        if let Some(turn) = self.queue(key, answer) {
             // A task of its own, for whoever asked first may not wait for the end.
             tokio::spawn(turn.read_all(self.calls.clone()));
         }
@@ -60,9 +56,9 @@ impl Gather {
     }
 
     /// Queues a read; the turn to carry out what is queued, where there is one.
-    fn queue(&self, wanted: Wanted) -> Option<Turn> {
+    fn queue(&self, key: &str, answer: oneshot::Sender<Read>) -> Option<Turn> {
         let mut state = lock(&self.state);
-        state.waiting.push(wanted);
+        state.waiting.entry(key.to_owned()).or_default().push(answer);
         (state.calls < CALLS).then(|| {
             state.calls += 1;
             Turn {
@@ -83,26 +79,26 @@ impl Turn {
     /// Reads until nothing is queued.
     async fn read_all(mut self, calls: Calls) {
         while let Some(batch) = self.next() {
-            let keys: Vec<&str> = batch.iter().map(|wanted| wanted.key.as_str()).collect();
-            let answers = calls.get_all(&keys).await;
-            for (wanted, answer) in batch.into_iter().zip(answers) {
-                if wanted.answer.send(answer).is_err() {
-                    tracing::trace!(key = wanted.key, "nobody waits for what was read any more");
+            let mut batch: Vec<_> = batch.into_iter().collect();
+            for part in batch.chunks_mut(KEYS_PER_CALL) {
+                let keys: Vec<&str> = part.iter().map(|(key, _)| key.as_str()).collect();
+                let answers = calls.get_all(&keys).await;
+                for ((key, those), answer) in part.iter_mut().zip(answers) {
+                    answer_all(key, those, &answer);
                 }
             }
         }
     }
 
     /// What to read next. Where that is nothing the turn ends with that look: a read queued after it begins another.
-    fn next(&mut self) -> Option<Vec<Wanted>> {
+    fn next(&mut self) -> Option<Waiting> {
         let mut state = lock(&self.state);
-        let count = state.waiting.len().min(KEYS_PER_CALL);
-        if count == 0 {
+        if state.waiting.is_empty() {
             state.calls -= 1;
             self.is_over = true;
             return None;
         }
-        Some(state.waiting.drain(..count).collect())
+        Some(std::mem::take(&mut state.waiting))
     }
 }
 
@@ -110,6 +106,14 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
             lock(&self.state).calls -= 1;
+        }
+    }
+}
+
+fn answer_all(key: &str, those: &mut Vec<oneshot::Sender<Read>>, answer: &Read) {
+    for one in those.drain(..) {
+        if one.send(answer.clone()).is_err() {
+            tracing::trace!(key, "nobody waits for what was read any more");
         }
     }
 }

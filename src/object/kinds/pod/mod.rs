@@ -6,7 +6,7 @@ mod label_keys;
 mod qos;
 mod validate;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 
 pub use admit::{
     Forbidden, admit_priority, admit_service_account, admit_tolerations, priority_class_name, service_account_name,
@@ -40,13 +40,17 @@ impl Strategy for Pods {
             qos_class: Some(class.to_owned()),
             ..PodStatus::default()
         });
+        await_gates(pod);
         label_keys::merge(pod);
         annotate_seccomp(pod);
     }
 
     fn prepare_update(pod: &mut Pod, old: &Pod, part: Part) {
         match part {
-            Part::Main => pod.status.clone_from(&old.status),
+            Part::Main => {
+                pod.status.clone_from(&old.status);
+                keep_priority(pod, old);
+            }
             Part::Status => {
                 pod.spec.clone_from(&old.spec);
                 let before = old.status.as_ref().and_then(|status| status.qos_class.clone());
@@ -80,6 +84,31 @@ impl Strategy for Pods {
         ];
         FIELDS
     }
+}
+
+/// Says of a pod with scheduling gates that no scheduler looks at it yet.
+fn await_gates(pod: &mut Pod) {
+    let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
+    if gates.is_none_or(Vec::is_empty) {
+        return;
+    }
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.push(PodCondition {
+        type_: "PodScheduled".to_owned(),
+        status: "False".to_owned(),
+        reason: Some("SchedulingGated".to_owned()),
+        message: Some("Scheduling is blocked due to non-empty scheduling gates".to_owned()),
+        ..PodCondition::default()
+    });
+}
+
+/// Priority was settled when the pod was made: a manifest that replaces it need not repeat it.
+fn keep_priority(pod: &mut Pod, old: &Pod) {
+    let (Some(spec), Some(old)) = (&mut pod.spec, &old.spec) else {
+        return;
+    };
+    spec.priority = spec.priority.or(old.priority);
+    spec.preemption_policy = spec.preemption_policy.take().or_else(|| old.preemption_policy.clone());
 }
 
 /// Repeats seccomp profiles as the annotations that readers older than the field look at.

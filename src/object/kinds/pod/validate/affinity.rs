@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, WeightedPodAffinityTerm,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::form_of;
 use crate::object::field_error::{FieldError, Path};
-use crate::object::{format, metadata};
+use crate::object::format;
+use crate::object::kinds::label_selector::{self, validate_operator};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
@@ -29,7 +29,8 @@ pub(super) fn validate(affinity: &Affinity, at: &Path, errors: &mut Vec<FieldErr
     }
 }
 
-fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec<FieldError>) {
+/// A pod's `nodeAffinity`.
+pub(super) fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec<FieldError>) {
     if let Some(selector) = &affinity.required_during_scheduling_ignored_during_execution {
         let field = at.child(REQUIRED).child("nodeSelectorTerms");
         if selector.node_selector_terms.is_empty() {
@@ -116,39 +117,6 @@ fn validate_field_requirement(requirement: &NodeSelectorRequirement, at: &Path, 
     }
 }
 
-fn validate_operator(operator: &str, values: &[String], at: &Path, errors: &mut Vec<FieldError>) {
-    match operator {
-        "In" | "NotIn" if values.is_empty() => {
-            let why = "must be specified when `operator` is 'In' or 'NotIn'";
-            errors.push(FieldError::required(&at.child("values"), why));
-        }
-        "Exists" | "DoesNotExist" if !values.is_empty() => {
-            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            errors.push(FieldError::forbidden(&at.child("values"), why));
-        }
-        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-        other => errors.push(FieldError::invalid(
-            &at.child("operator"),
-            other,
-            "not a valid selector operator",
-        )),
-    }
-}
-
-/// The API's `LabelSelector`.
-pub(super) fn validate_label_selector(selector: &LabelSelector, at: &Path, errors: &mut Vec<FieldError>) {
-    metadata::validate_labels(selector.match_labels.as_ref(), &at.child("matchLabels"), errors);
-    for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-        let at = at.child("matchExpressions").index(index);
-        let values = requirement.values.as_deref().unwrap_or_default();
-        validate_operator(&requirement.operator, values, &at, errors);
-        form_of(&requirement.key, format::qualified_name, &at.child("key"), errors);
-        for (index, value) in values.iter().enumerate() {
-            form_of(value, format::label_value, &at.child("values").index(index), errors);
-        }
-    }
-}
-
 fn validate_pod(
     required: Option<&[PodAffinityTerm]>,
     preferred: Option<&[WeightedPodAffinityTerm]>,
@@ -171,7 +139,7 @@ fn validate_pod_term(term: &PodAffinityTerm, at: &Path, errors: &mut Vec<FieldEr
         (&term.namespace_selector, "namespaceSelector"),
     ] {
         if let Some(selector) = selector {
-            validate_label_selector(selector, &at.child(field), errors);
+            label_selector::validate(selector, &at.child(field), errors);
         }
     }
     for name in term.namespaces.iter().flatten() {

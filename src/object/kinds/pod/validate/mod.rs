@@ -3,6 +3,7 @@
 mod affinity;
 mod container;
 mod env;
+mod gated;
 mod mounts;
 mod network;
 mod probe;
@@ -42,7 +43,7 @@ pub(super) fn validate_create(pod: &Pod, errors: &mut Vec<FieldError>) {
             "cannot be set on create",
         ));
     }
-    if spec.scheduling_gates.is_some() && spec.node_name.is_some() {
+    if gated::is_gated(spec) && spec.node_name.is_some() {
         let why = "cannot be set until all schedulingGates have been cleared";
         errors.push(FieldError::forbidden(&Path::new("spec.nodeName"), why));
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{PodSpec, Toleration};
 
-use super::{affinity, form_of, one_of};
+use super::{form_of, one_of};
 use crate::object::field_error::{FieldError, Path};
 use crate::object::format;
+use crate::object::kinds::label_selector;
 
 /// Readiness and scheduling gates.
 pub(super) fn validate_gates(spec: &PodSpec, path: &Path, errors: &mut Vec<FieldError>) {
@@ -75,7 +76,7 @@ pub(super) fn validate_spread(spec: &PodSpec, field: &Path, errors: &mut Vec<Fie
             }
         }
         if let Some(selector) = &constraint.label_selector {
-            affinity::validate_label_selector(selector, &at.child("labelSelector"), errors);
+            label_selector::validate(selector, &at.child("labelSelector"), errors);
         }
         for (index, key) in constraint.match_label_keys.iter().flatten().enumerate() {
             form_of(

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Toleration};
 use serde_json::Value;
 
-use super::scheduling;
-use super::{MAX_SECONDS, in_range};
-use crate::object::codec;
+use super::{MAX_SECONDS, form_of, gated, in_range, scheduling};
 use crate::object::field_error::{FieldError, Path};
+use crate::object::{codec, format};
 
 /// What may change, as the refusal of everything else says.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -54,7 +53,10 @@ pub(in crate::object::kinds::pod) fn validate_update(new: &Pod, old: &Pod, error
     }
     validate_tolerations(new, old, &path, errors);
     validate_gates(new, old, &path.child("schedulingGates"), errors);
-    let comparable = masked(new, old);
+    let mut comparable = masked(new, old);
+    if gated::is_gated(old) {
+        gated::validate(new, old, &mut comparable, errors);
+    }
     if comparable != *old {
         let differences = differences(old, &comparable).join("\n");
         let why = format!("pod updates may not change fields other than {UPDATABLE}\n{differences}");
@@ -183,7 +185,8 @@ fn flatten(path: String, value: &Value, leaves: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Everything wrong with a change of the status: the QoS class stays, and what ended for good does not run again.
+/// Everything wrong with a change of the status: the QoS class stays, what ended for good does not run again, and a
+/// node that is nominated could be one.
 pub(in crate::object::kinds::pod) fn validate_status_update(new: &Pod, old: &Pod, errors: &mut Vec<FieldError>) {
     let (Some(status), Some(before)) = (&new.status, &old.status) else {
         return;
@@ -194,6 +197,12 @@ pub(in crate::object::kinds::pod) fn validate_status_update(new: &Pod, old: &Pod
             &status.qos_class,
             "field is immutable",
         ));
+    }
+    if let Some(node) = &status.nominated_node_name
+        && status.nominated_node_name != before.nominated_node_name
+    {
+        let field = Path::new("status.nominatedNodeName");
+        form_of(node, format::dns_subdomain, &field, errors);
     }
     let policy = old
         .spec
