@@ -238,7 +238,7 @@ impl Budget {
         Some(Self {
             namespace: budget.metadata.namespace.clone().unwrap_or_default(),
             selector: affinity::selector(selector)?,
-            allowed: status.map_or(0, |status| i64::from(status.disruptions_allowed)),
+            allowed: status.map_or(0, |status| i64::from(status.disruptions_allowed.unwrap_or_default())),
             disrupted: status
                 .and_then(|status| status.disrupted_pods.as_ref())
                 .map(|pods| pods.keys().cloned().collect())

@@ -182,7 +182,7 @@ pub(super) async fn condition(
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.info.namespace);
     let patch = json!({
         "metadata": {"uid": &*pod.info.uid, "resourceVersion": resource_version},
-        "status": {"nominatedNodeName": pod.nominated, "conditions": [{
+        "status": {"nominatedNodeName": pod.nominated.as_deref(), "conditions": [{
             "type": "PodScheduled",
             "status": "False",
             "reason": "Unschedulable",
