@@ -9,6 +9,7 @@ mod gitops;
 mod idle;
 mod pods;
 mod report;
+mod scheduler;
 
 use report::Row;
 
@@ -24,6 +25,9 @@ const MEASUREMENTS: &[Measurement] = &[
     ("gitops-embedded", gitops::embedded),
     ("gitops-etcd", gitops::etcd),
     ("scale", gitops::scale),
+    ("scheduler", scheduler::decisions),
+    ("scheduler-embedded", scheduler::embedded),
+    ("scheduler-etcd", scheduler::over_etcd),
 ];
 
 fn main() {

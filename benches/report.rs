@@ -61,7 +61,7 @@ pub fn median(times: Vec<Duration>) -> Duration {
 }
 
 /// The one that so many of a hundred do not exceed.
-fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
+pub fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort();
     times[(times.len() * percent / 100).min(times.len() - 1)]
 }

@@ -250,7 +250,10 @@ fn nominated(pod: &Pod) -> Option<Arc<str>> {
 }
 
 fn preferred_nodes(spec: &PodSpec) -> Vec<PreferredSchedulingTerm> {
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let affinity = spec
+        .affinity
+        .as_ref()
+        .and_then(|affinity| affinity.node_affinity.as_ref());
     let preferred = affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.clone());
     preferred.unwrap_or_default()
 }

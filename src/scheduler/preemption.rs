@@ -112,7 +112,10 @@ fn waits_for_an_end(pod: &PendingPod, refused: &Unschedulable, snapshot: &Snapsh
 }
 
 /// The nodes where room would help, and for the others that it would not.
-#[expect(clippy::type_complexity, reason = "a list of nodes and a list of refusals, as everywhere here")]
+#[expect(
+    clippy::type_complexity,
+    reason = "a list of nodes and a list of refusals, as everywhere here"
+)]
 fn sort_out(refused: &Unschedulable) -> (Vec<Arc<str>>, Vec<(Arc<str>, Vec<Refusal>)>) {
     let (mut may_help, mut hopeless) = (Vec::new(), Vec::new());
     for (node, reasons) in &refused.refusals {

@@ -115,10 +115,16 @@ impl Memory {
     }
 }
 
-/// Writes an event. Events are a courtesy: a failure is logged and no more.
-pub(super) async fn event(client: &Client, scheduler: &str, pod: &PodInfo, notice: &Notice, write: Write) {
+/// Writes an event that happened then. Events are a courtesy: a failure is logged and no more.
+pub(super) async fn event(
+    client: &Client,
+    scheduler: &str,
+    pod: &PodInfo,
+    notice: &Notice,
+    write: Write,
+    now: Timestamp,
+) {
     let events: Api<Event> = Api::namespaced(client.clone(), &pod.namespace);
-    let now = Timestamp::now();
     let result = match write {
         Write::Held => return,
         Write::New(name) => {

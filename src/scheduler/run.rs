@@ -1,6 +1,6 @@
 //! The loop: watches feed the state, the state says what is next, the API carries it out.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
@@ -22,9 +23,15 @@ use super::report::{self, Memory, Notice};
 use super::state::{Bound, State, Step};
 use crate::client::{Told, lasting};
 
-/// How many bindings and reports are under way at once: enough to hide the API's latency, few enough not to
-/// crowd out the others that use it.
+/// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
+/// others that use it.
 const MOST_IN_FLIGHT: usize = 64;
+/// How many events are written at once while pods wait to be bound, and while none does: a pod should not wait for news
+/// of another.
+const MOST_EVENTS_BUSY: usize = 1;
+const MOST_EVENTS: usize = 16;
+/// How many events wait to be written at most, some MB; with more of them new ones are left out, for they are a courtesy.
+const MOST_EVENTS_WAITING: usize = 16_384;
 /// How many decisions are taken in one go before the watches are looked at again, so that none grows stale.
 const MOST_AT_ONCE: usize = 64;
 
@@ -63,6 +70,7 @@ enum Done {
     NotTold(Arc<str>),
     Stays(Arc<str>),
     Told,
+    EventWritten,
 }
 
 /// Places pods until told to stop.
@@ -80,7 +88,10 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     ));
     let namespaces = watch(Api::<Namespace>::all(client.clone()), watcher::Config::default());
     let mut namespaces = pin!(lasting(namespaces, "namespaces"));
-    let budgets = watch(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default());
+    let budgets = watch(
+        Api::<PodDisruptionBudget>::all(client.clone()),
+        watcher::Config::default(),
+    );
     let mut budgets = pin!(lasting(budgets, "poddisruptionbudgets"));
     let mut scheduler = Scheduler {
         state: State::new(&name, seed.unwrap_or_else(rand::random)),
@@ -88,6 +99,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         name,
         memory: Memory::default(),
         tasks: JoinSet::new(),
+        events: VecDeque::new(),
+        events_in_flight: 0,
         listed: Listed::default(),
     };
     loop {
@@ -122,25 +135,42 @@ struct Listed {
     namespaces_known: bool,
 }
 
+/// An event that is to be written.
+struct News {
+    pod: Arc<PodInfo>,
+    notice: Notice,
+    write: report::Write,
+    at: Timestamp,
+}
+
 struct Scheduler {
     client: Client,
     name: String,
     state: State,
     memory: Memory,
+    /// Decisions being carried out, and events being written.
     tasks: JoinSet<Done>,
+    events: VecDeque<News>,
+    events_in_flight: usize,
     listed: Listed,
 }
 
 impl Scheduler {
     /// Starts what can be started now; tells whether there is more to decide at once.
     fn advance(&mut self) -> bool {
+        let more = self.decide();
+        self.write_events(more || self.in_flight() > 0);
+        more
+    }
+
+    fn decide(&mut self) -> bool {
         let listed = &self.listed;
         if !(listed.pods_known && listed.nodes_known && listed.namespaces_known) {
             // Half a picture would over-commit nodes, or refuse pods for want of them.
             return false;
         }
         for _ in 0..MOST_AT_ONCE {
-            if self.tasks.len() >= MOST_IN_FLIGHT {
+            if self.in_flight() >= MOST_IN_FLIGHT {
                 return false;
             }
             match self.state.next(Instant::now()) {
@@ -151,12 +181,32 @@ impl Scheduler {
         true
     }
 
+    /// How many decisions are being carried out.
+    fn in_flight(&self) -> usize {
+        self.tasks.len() - self.events_in_flight
+    }
+
     fn due(&self, busy: bool) -> Option<Instant> {
         if busy {
             return Some(Instant::now());
         }
         // With no room for another task, only a finished one helps.
-        self.state.next_due().filter(|_| self.tasks.len() < MOST_IN_FLIGHT)
+        self.state.next_due().filter(|_| self.in_flight() < MOST_IN_FLIGHT)
+    }
+
+    fn write_events(&mut self, busy: bool) {
+        let most = if busy { MOST_EVENTS_BUSY } else { MOST_EVENTS };
+        while self.events_in_flight < most {
+            let Some(News { pod, notice, write, at }) = self.events.pop_front() else {
+                return;
+            };
+            self.events_in_flight += 1;
+            let (client, name) = (self.client.clone(), self.name.clone());
+            self.tasks.spawn(async move {
+                report::event(&client, &name, &pod, &notice, write, at).await;
+                Done::EventWritten
+            });
+        }
     }
 
     fn start(&mut self, step: Step) {
@@ -182,7 +232,6 @@ impl Scheduler {
         }
     }
 
-    /// Events and deletions of victims are not counted among the tasks that hold up decisions: there are few.
     fn drive_out(&mut self, victim: Arc<PodInfo>, by: &PendingPod) {
         let node = by.nominated.as_deref().unwrap_or_default();
         tracing::info!(namespace = %victim.namespace, pod = %victim.name, by = %by.info.name, %node, "driven out");
@@ -226,17 +275,20 @@ impl Scheduler {
         if write == report::Write::Held {
             return;
         }
-        let (client, name, pod) = (self.client.clone(), self.name.clone(), pod.clone());
-        self.tasks.spawn(async move {
-            report::event(&client, &name, &pod, &notice, write).await;
-            Done::Told
-        });
+        if self.events.len() >= MOST_EVENTS_WAITING {
+            tracing::debug!(pod = %pod.name, reason = notice.reason, "an event is left out, there are too many");
+            return;
+        }
+        let pod = pod.clone();
+        let at = Timestamp::now();
+        self.events.push_back(News { pod, notice, write, at });
     }
 
     fn done(&mut self, done: Done) {
         let now = Instant::now();
         match done {
             Done::Told => {}
+            Done::EventWritten => self.events_in_flight -= 1,
             Done::NotTold(uid) => self.state.not_told(&uid, now),
             Done::Stays(uid) => self.state.victim_stays(&uid, now),
             Done::Bound(pod, outcome) => {
@@ -314,7 +366,10 @@ impl Scheduler {
     fn budget(&mut self, event: Event<PodDisruptionBudget>) {
         let key = |budget: &PodDisruptionBudget| {
             let metadata = budget.metadata.clone();
-            (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
+            (
+                metadata.namespace.unwrap_or_default(),
+                metadata.name.unwrap_or_default(),
+            )
         };
         match event {
             Event::Apply(budget) | Event::InitApply(budget) => {

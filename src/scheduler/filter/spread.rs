@@ -18,7 +18,13 @@ pub(super) fn check<'a>(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Option<C
         .map(|constraint| Counted::new(constraint, pod, snapshot))
         .collect();
     Some(Box::new(move |node| {
-        for Counted { constraint, tally, emptiest, this } in &counted {
+        for Counted {
+            constraint,
+            tally,
+            emptiest,
+            this,
+        } in &counted
+        {
             if !node.labels.contains_key(constraint.question.topology_key()) {
                 return Err(vec![Refusal::SpreadLabel]);
             }

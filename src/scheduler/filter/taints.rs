@@ -7,14 +7,16 @@ use crate::scheduler::refusal::Refusal;
 use crate::scheduler::snapshot::Snapshot;
 
 pub(super) fn check<'a>(pod: &'a PendingPod, _: &'a Snapshot) -> Option<Check<'a>> {
-    Some(Box::new(|node| match taint::untolerated(&node.taints, &pod.tolerations) {
-        None => Ok(()),
-        Some(taint) => refuse_unless(
-            false,
-            Refusal::Taint {
-                key: taint.key.clone(),
-                value: taint.value.clone().unwrap_or_default(),
-            },
-        ),
+    Some(Box::new(|node| {
+        match taint::untolerated(&node.taints, &pod.tolerations) {
+            None => Ok(()),
+            Some(taint) => refuse_unless(
+                false,
+                Refusal::Taint {
+                    key: taint.key.clone(),
+                    value: taint.value.clone().unwrap_or_default(),
+                },
+            ),
+        }
     }))
 }

@@ -49,7 +49,13 @@ impl Tallies {
             self.kept.remove(&id);
         }
         let id = tally.question().id().clone();
-        self.kept.insert(id, Kept { tally, used: self.clock });
+        self.kept.insert(
+            id,
+            Kept {
+                tally,
+                used: self.clock,
+            },
+        );
     }
 
     /// Namespaces' labels changed: whatever asks them is counted anew when it is asked for.

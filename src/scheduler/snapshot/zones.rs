@@ -55,7 +55,12 @@ impl Zones {
         }
         if nodes.is_empty() {
             self.zones.swap_remove(index);
-            for (place, slot) in self.zones.get(index).into_iter().flat_map(|zone| zone.nodes.iter().enumerate()) {
+            for (place, slot) in self
+                .zones
+                .get(index)
+                .into_iter()
+                .flat_map(|zone| zone.nodes.iter().enumerate())
+            {
                 self.places.insert(*slot, (index, place));
             }
         }

@@ -259,8 +259,7 @@ impl State {
         let resource_version = pod.metadata.resource_version.clone().unwrap_or_default();
         let told = told(pod, &pending);
         let Some(waiting) = self.waiting.get_mut(&uid) else {
-            self.queue
-                .add(&uid, pending.info.priority, pending.created_seconds);
+            self.queue.add(&uid, pending.info.priority, pending.created_seconds);
             if pending.nominated.is_some() {
                 self.nominated.insert(uid.clone());
             }
