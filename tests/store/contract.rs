@@ -19,6 +19,8 @@ for_every_store!(
     reads_side_by_side_get_what_each_asked_for,
     large_values_are_read_side_by_side,
     a_read_among_many_sees_what_was_written_before_it,
+    a_list_among_many_has_what_was_written_before_it,
+    many_reads_of_one_key_all_get_it,
     values_are_kept_byte_for_byte,
     a_list_has_the_keys_of_its_prefix_only,
     pages_are_of_one_snapshot_while_others_write,
@@ -164,6 +166,44 @@ async fn a_read_among_many_sees_what_was_written_before_it(fixture: Fixture) {
         }
     };
     join_all((0..20).map(writer)).await;
+}
+
+async fn a_list_among_many_has_what_was_written_before_it(fixture: Fixture) {
+    let prefix = "/registry/leases/";
+    let key = |n: usize| format!("{prefix}{n:02}");
+    let writer = |n: usize| {
+        let store = Arc::clone(&fixture.store);
+        async move {
+            let mut at = store.create(&key(n), bytes("0")).await.unwrap();
+            for round in 1..20 {
+                at = store.update(&key(n), bytes(&round.to_string()), at).await.unwrap();
+                let page = store.list(prefix, ListOptions::default()).await.unwrap();
+                assert!(page.revision >= at, "{} {at}", page.revision);
+                let mine = page.items.iter().find(|pair| pair.key == key(n));
+                assert_eq!(mine.expect("it is there").value, bytes(&round.to_string()), "{n}");
+            }
+        }
+    };
+    join_all((0..20).map(writer)).await;
+}
+
+async fn many_reads_of_one_key_all_get_it(fixture: Fixture) {
+    let at = fixture.create("/registry/namespaces/default", "one").await;
+    // With more different keys among them than go out at once.
+    let read = |n: usize| {
+        let store = Arc::clone(&fixture.store);
+        async move {
+            if n.is_multiple_of(2) {
+                let (found, read_at) = store.get("/registry/namespaces/default").await.unwrap();
+                assert_eq!(found.expect("it is there").mod_revision, at);
+                assert!(read_at >= at);
+            } else {
+                let (found, _) = store.get(&format!("/registry/namespaces/{n}")).await.unwrap();
+                assert_eq!(found, None, "{n}");
+            }
+        }
+    };
+    join_all((0..600).map(read)).await;
 }
 
 async fn values_are_kept_byte_for_byte(fixture: Fixture) {

@@ -1,7 +1,7 @@
 //! Keeps the store in etcd. The only module that names `etcd_client`.
 //!
 //! Calls are etcd transactions and ranges ([`calls`]); reads of single keys share theirs
-//! ([`gather`]). All watches share one etcd watch of the whole key space ([`follow`]): it sees every
+//! ([`gather`]), and so do lists ([`lists`]). All watches share one etcd watch of the whole key space ([`follow`]): it sees every
 //! revision, so it always knows which revisions it has delivered completely, which no watch of a
 //! part can know with every version of etcd.
 
@@ -9,6 +9,7 @@ mod calls;
 mod convert;
 mod follow;
 mod gather;
+mod lists;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::{KeyValue, ListOptions, Page, Revision, Store, StoreError, WatchStrea
 use calls::Calls;
 use follow::Replay;
 use gather::Gather;
+use lists::Lists;
 
 /// How long one call may take. etcd answers within milliseconds, and within a second or two while
 /// it elects a leader; a client of the API gives up after some ten seconds.
@@ -45,6 +47,7 @@ const COMPACT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub struct Etcd {
     calls: Calls,
     reads: Gather,
+    lists: Lists,
     feed: Arc<Feed>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -68,9 +71,11 @@ impl Etcd {
             tokio::spawn(compact_regularly(calls.clone(), Arc::clone(&feed))),
         ];
         let reads = Gather::new(calls.clone());
+        let lists = Lists::new(calls.clone());
         Ok(Self {
             calls,
             reads,
+            lists,
             feed,
             tasks,
         })
@@ -97,7 +102,14 @@ impl Store for Etcd {
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, StoreError> {
-        self.calls.list(prefix, options).await
+        match options {
+            ListOptions {
+                after: None,
+                limit: 0,
+                at: None,
+            } => self.lists.list(prefix).await,
+            part => self.calls.list(prefix, part).await,
+        }
     }
 
     async fn create(&self, key: &str, value: Bytes) -> Result<Revision, StoreError> {
