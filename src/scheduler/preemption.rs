@@ -257,3 +257,6 @@ impl Budget {
             && !self.disrupted.contains(&pod.name)
     }
 }
+
+#[cfg(test)]
+mod tests;
