@@ -103,7 +103,8 @@ async fn a_host_port_is_given_once_a_node() {
     }
     wait_for(&server, 2, 1).await;
     assert_eq!(by_node(&server.placed().await).len(), 2, "one on each");
-    let refusal = "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.";
+    let refusal = "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports. \
+                   preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
     let left = server
         .placed()
         .await
@@ -144,7 +145,11 @@ async fn another_binder_and_a_deletion_in_between_do_no_harm() {
     assert_eq!(server.bound("rest-1").await, "ours");
     server.create_pod(&pod("too-much", "1", json!({}))).await;
     server
-        .refused("too-much", "0/2 nodes are available: 2 Insufficient cpu.")
+        .refused(
+            "too-much",
+            "0/2 nodes are available: 2 Insufficient cpu. \
+             preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+        )
         .await;
     scheduler.stop().await;
 }

@@ -5,5 +5,6 @@ mod controllers;
 mod disruption;
 mod gates;
 mod harness;
+mod preempting;
 mod refusing;
 mod simulation;

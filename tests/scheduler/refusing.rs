@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::harness::{Server, eventually, node, pod, tainted};
 
-const REFUSAL: &str = "0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: db}, 2 Insufficient cpu.";
+const REFUSAL: &str = "0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: db}, 2 Insufficient cpu. \
+                       preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.";
+const NO_HELP: &str = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
 
 #[tokio::test]
 async fn a_pod_that_fits_nowhere_says_why_and_is_bound_once_a_node_appears() {
@@ -58,15 +60,19 @@ async fn a_changed_node_a_freed_one_and_a_changed_pod_help() {
     server.bound("first").await;
     server.create_pod(&pod("second", "1", json!({}))).await;
     server
-        .refused("second", "0/1 nodes are available: 1 Insufficient cpu.")
+        .refused(
+            "second",
+            "0/1 nodes are available: 1 Insufficient cpu. \
+             preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+        )
         .await;
     server.delete_pod("first").await;
     assert_eq!(server.bound("second").await, "full");
 
     let selecting = pod("choosy", "0", json!({"nodeSelector": {"disk": "ssd"}}));
     server.create_pod(&selecting).await;
-    let refusal = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
-    server.refused("choosy", refusal).await;
+    let refusal = format!("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. {NO_HELP}");
+    server.refused("choosy", &refusal).await;
     let label = Patch::Merge(json!({"metadata": {"labels": {"disk": "ssd"}}}));
     server
         .nodes()
@@ -83,9 +89,8 @@ async fn a_changed_node_a_freed_one_and_a_changed_pod_help() {
         .expect("cordoned");
     // The scheduler has seen it once a pod is refused for it.
     server.create_pod(&pod("locked-out", "0", json!({}))).await;
-    server
-        .refused("locked-out", "0/1 nodes are available: 1 node(s) were unschedulable.")
-        .await;
+    let refusal = format!("0/1 nodes are available: 1 node(s) were unschedulable. {NO_HELP}");
+    server.refused("locked-out", &refusal).await;
     let key = "node.kubernetes.io/unschedulable";
     let tolerating = json!([{"key": key, "operator": "Exists", "effect": "NoSchedule"}]);
     let current = server

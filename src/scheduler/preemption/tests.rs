@@ -94,14 +94,22 @@ fn the_fewest_and_least_important_have_to_go() {
         ),
         (
             "of one node, the more important one stays",
-            vec![("keep", "a", 2, 500, 0), ("go", "a", 1, 500, 0), ("full", "b", 20, 1000, 0)],
+            vec![
+                ("keep", "a", 2, 500, 0),
+                ("go", "a", 1, 500, 0),
+                ("full", "b", 20, 1000, 0),
+            ],
             10,
             500,
             ("a", vec!["go"]),
         ),
         (
             "of equal ones the one that has run longer stays",
-            vec![("old", "a", 1, 500, 100), ("young", "a", 1, 500, 200), ("full", "b", 20, 1000, 0)],
+            vec![
+                ("old", "a", 1, 500, 100),
+                ("young", "a", 1, 500, 200),
+                ("full", "b", 20, 1000, 0),
+            ],
             10,
             500,
             ("a", vec!["young"]),
@@ -153,7 +161,11 @@ fn budgets_are_broken_only_where_nothing_else_helps() {
     let on = |node: &str, who: &str| Ok((node.to_owned(), vec![who.to_owned()]));
     for (name, budgets, wanted) in [
         ("no budget", vec![], on("a", "guarded")),
-        ("one that allows nothing", vec![budget(&["guarded"], 0)], on("b", "free")),
+        (
+            "one that allows nothing",
+            vec![budget(&["guarded"], 0)],
+            on("b", "free"),
+        ),
         ("one that allows it", vec![budget(&["guarded"], 1)], on("a", "guarded")),
         (
             "both guarded: the less important one",
