@@ -111,6 +111,7 @@ impl State {
             is_ending: true,
             ..PodInfo::clone(victim)
         };
+        self.driven_out.insert(victim.uid.clone());
         self.snapshot.set_pod(ending.into(), &node);
     }
 

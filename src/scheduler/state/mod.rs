@@ -71,6 +71,8 @@ pub struct State {
     waiting: HashMap<Arc<str>, Waiting>,
     /// Those waiting for which a node is being made free.
     nominated: HashSet<Arc<str>>,
+    /// Pods that were told to go for another, until they are seen to be going.
+    driven_out: HashSet<Arc<str>>,
     /// Disruption budgets by namespace and name.
     budgets: HashMap<(String, String), Budget>,
     seed: u64,
@@ -87,6 +89,7 @@ impl State {
             queue: Queue::default(),
             waiting: HashMap::new(),
             nominated: HashSet::new(),
+            driven_out: HashSet::new(),
             budgets: HashMap::new(),
             seed,
             turn: 0,
@@ -117,6 +120,7 @@ impl State {
     /// Forgets a pod.
     pub fn pod_gone(&mut self, uid: &str, now: Instant) {
         self.forget_waiting(uid);
+        self.driven_out.remove(uid);
         self.queue.remove(uid);
         self.unplace(uid, now);
     }
@@ -164,6 +168,7 @@ impl State {
 
     /// A pod that was to be driven out could not be told to go: whoever waits for its room decides again.
     pub fn victim_stays(&mut self, uid: &str, now: Instant) {
+        self.driven_out.remove(uid);
         let Some(pod) = self.snapshot.pod(uid).filter(|pod| pod.is_ending) else {
             return;
         };
@@ -237,7 +242,12 @@ impl State {
         self.waiting.get(uid).is_some_and(|waiting| waiting.assumed)
     }
 
-    fn placed(&mut self, info: PodInfo, node: &Arc<str>, now: Instant) {
+    fn placed(&mut self, mut info: PodInfo, node: &Arc<str>, now: Instant) {
+        if info.is_ending {
+            self.driven_out.remove(&info.uid);
+        }
+        // What is heard of it may be older than its deletion, and nobody else should go in its place.
+        info.is_ending |= self.driven_out.contains(&info.uid);
         self.forget_waiting(&info.uid);
         self.queue.remove(&info.uid);
         let before = self.snapshot.node_of(&info.uid).cloned();
@@ -343,3 +353,6 @@ fn told(pod: &Pod, pending: &PendingPod) -> Option<Told> {
     let message = condition.message.clone().filter(|_| fits_nowhere)?;
     Some((message, pending.nominated.clone()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn pod(name: &str, priority: i32, node: Option<&str>, metadata: &Value) -> Pod {
+    let mut pod = json!({
+        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": "1"},
+        "spec": {
+            "priority": priority,
+            "nodeName": node,
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}],
+        },
+    });
+    for (key, value) in metadata.as_object().expect("fields") {
+        pod["metadata"][key] = value.clone();
+    }
+    serde_json::from_value(pod).expect("a pod")
+}
+
+/// Two nodes of one core, each with a pod of low priority.
+fn full(now: Instant) -> State {
+    let mut state = State::new("default-scheduler", 1);
+    for (node, there) in [("a", "low-a"), ("b", "low-b")] {
+        let object = json!({"metadata": {"name": node}, "status": {"allocatable": {"cpu": "1", "pods": "10"}}});
+        state.node_changed(&serde_json::from_value(object).expect("a node"), now);
+        state.pod_changed(&pod(there, 1, Some(node), &json!({})), now);
+    }
+    state
+}
+
+/// The next step: who is refused, for whose going it waits, and who is told to go.
+fn refused(state: &mut State, now: Instant) -> (String, Option<String>, Vec<String>) {
+    match state.next(now) {
+        Some(Step::Refuse { pod, victims, .. }) => (
+            pod.info.name.clone(),
+            pod.nominated.as_deref().map(str::to_owned),
+            victims.iter().map(|victim| victim.name.clone()).collect(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nobody_else_goes_while_a_victim_is_on_its_way_out() {
+    let now = Instant::now();
+    let mut state = full(now);
+    state.pod_changed(&pod("high", 10, None, &json!({})), now);
+    let (_, nominated, victims) = refused(&mut state, now);
+    let node = nominated.expect("a node is made free");
+    assert_eq!(victims, [format!("low-{node}")]);
+
+    // An older event of the victim, as its mark makes one before it is deleted.
+    let labels = json!({"labels": {"any": "change"}});
+    state.pod_changed(&pod(&victims[0], 1, Some(&node), &labels), now);
+    state.pod_changed(&pod("high", 10, None, &labels), now);
+    let (_, again, more) = refused(&mut state, now);
+    assert_eq!((again.as_ref(), more.len()), (Some(&node), 0), "it waits");
+
+    state.pod_gone(&victims[0], now);
+    match state.next(now) {
+        Some(Step::Bind { node: bound, .. }) => assert_eq!(*bound, *node),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_room_that_is_made_is_for_whoever_it_is_made_for() {
+    let now = Instant::now();
+    let mut state = full(now);
+    state.pod_changed(&pod("high", 10, None, &json!({})), now);
+    let (_, nominated, victims) = refused(&mut state, now);
+    let node = nominated.expect("a node is made free");
+    // The room is there, and another pod is decided on first.
+    state.pod_changed(&pod("late", 5, None, &json!({})), now);
+    state.pod_gone(&victims[0], now);
+    let mut bound = Vec::new();
+    let mut later = now;
+    for _ in 0..8 {
+        later += Duration::from_secs(1);
+        if let Some(Step::Bind { pod, node }) = state.next(later) {
+            bound.push((pod.info.name.clone(), node.to_string()));
+        }
+    }
+    assert_eq!(bound, [("high".to_owned(), node)]);
+}
+
+#[test]
+fn a_victim_that_cannot_be_told_to_go_is_chosen_again() {
+    let now = Instant::now();
+    let mut state = full(now);
+    state.pod_changed(&pod("high", 10, None, &json!({})), now);
+    let (_, _, victims) = refused(&mut state, now);
+    state.victim_stays(&victims[0], now);
+    let (_, _, again) = refused(&mut state, now);
+    assert_eq!(again.len(), 1, "somebody has to go");
+}
