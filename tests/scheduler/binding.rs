@@ -148,7 +148,8 @@ async fn another_binder_and_a_deletion_in_between_do_no_harm() {
         .refused(
             "too-much",
             "0/2 nodes are available: 2 Insufficient cpu. \
-             preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+             preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, \
+             1 Preemption is not helpful for scheduling.",
         )
         .await;
     scheduler.stop().await;
