@@ -69,6 +69,7 @@ struct World {
     nodes: BTreeMap<String, Node>,
     pods: BTreeMap<String, Pod>,
     made: usize,
+    driven_out: usize,
     pod_events: VecDeque<PodEvent>,
     node_events: VecDeque<NodeEvent>,
     bindings: Vec<(Arc<PendingPod>, Arc<str>)>,
@@ -82,6 +83,7 @@ impl World {
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             made: 0,
+            driven_out: 0,
             pod_events: VecDeque::new(),
             node_events: VecDeque::new(),
             bindings: Vec::new(),
@@ -193,8 +195,31 @@ impl World {
     }
 
     fn decide(&mut self) {
-        if let Some(Step::Bind { pod, node }) = self.state.next(self.now) {
-            self.bindings.push((pod, node));
+        match self.state.next(self.now) {
+            Some(Step::Bind { pod, node }) => self.bindings.push((pod, node)),
+            Some(Step::Refuse { pod, victims, .. }) => {
+                for victim in victims {
+                    assert!(
+                        victim.priority < pod.info.priority,
+                        "{} for {}",
+                        victim.name,
+                        pod.info.name
+                    );
+                    self.drive_out(&victim.uid);
+                }
+            }
+            None => {}
+        }
+        assert!(self.state.snapshot().is_counted_right());
+    }
+
+    /// The pod is deleted, or every third time cannot be told to go.
+    fn drive_out(&mut self, uid: &str) {
+        self.driven_out += 1;
+        if self.driven_out.is_multiple_of(3) {
+            self.state.victim_stays(uid, self.now);
+        } else if let Some(pod) = self.pods.remove(uid) {
+            self.pod_events.push_back(PodEvent::Gone(pod));
         }
     }
 
