@@ -210,7 +210,6 @@ impl World {
             }
             None => {}
         }
-        assert!(self.state.snapshot().is_counted_right());
     }
 
     /// The pod is deleted, or every third time cannot be told to go.
@@ -263,6 +262,10 @@ impl World {
     }
 
     fn check_not_over_committed(&self) {
+        assert!(
+            self.state.snapshot().is_counted_right(),
+            "counts that are kept are what counting anew gives"
+        );
         for index in 0..NODES {
             let node = name(index);
             let cpu: i64 = self.on(&node).map(|pod| pod.info.requests.cpu_millis).sum();
