@@ -107,6 +107,16 @@ impl Mark {
             None => recorded.contains(&self.open),
         }
     }
+
+    /// What stays recorded where nothing was written. All of it or nothing: half of what is known of a Secret would be
+    /// taken for all once that is gone.
+    fn kept(&self, recorded: &BTreeSet<String>, live: Option<&Value>) -> BTreeSet<String> {
+        match (self.is_applied(recorded, live), live) {
+            (false, _) => BTreeSet::new(),
+            (true, Some(live)) => self.recorded(live),
+            (true, None) => [self.open.clone()].into(),
+        }
+    }
 }
 
 fn hash(parts: &[&str]) -> String {
@@ -134,10 +144,7 @@ pub fn applied(
         match (written.get(key), live) {
             (Some(object), _) => all.extend(mark.recorded(object)),
             (None, Some(live)) if is_as_intended => all.extend(mark.recorded(live)),
-            (None, live) => {
-                let known = live.map_or_else(|| [mark.open.clone()].into(), |live| mark.recorded(live));
-                all.extend(known.intersection(recorded).cloned());
-            }
+            (None, live) => all.extend(mark.kept(recorded, live)),
         }
     }
     all
@@ -237,6 +244,10 @@ mod tests {
             }
         }
         assert_ne!(applied(&of("ConfigMap", "a")), applied(&of("Pod", "a")));
+        // One that changed and waits is not taken for applied once the object is gone.
+        let recorded = applied(&of("Secret", "YQ=="));
+        let kept = of("Secret", "Yg==").kept(&recorded, Some(&live("1")));
+        assert_eq!(kept, BTreeSet::new());
         let secrets = ["YQ==", "Yg=="].map(|value| of("Secret", value).open);
         assert_eq!(
             secrets[0], secrets[1],
