@@ -262,7 +262,10 @@ impl Engine {
                 self.fights.note(&step.key, now);
             }
         }
-        self.replacing.retain(|key, _| applied.pending.contains_key(key));
+        // What was cut short before it came to an object goes on with the next round.
+        let is_written = |key: &ObjectKey| applied.written.iter().any(|(written, _)| written == key);
+        self.replacing
+            .retain(|key, _| applied.pending.contains_key(key) || (applied.is_cut && !is_written(key)));
         Ok(applied)
     }
 
