@@ -37,7 +37,7 @@ impl State {
         if !reserved.is_empty() {
             let filters = Filters::new(pod, &self.snapshot);
             let node = self.snapshot.node(&decision.node);
-            if !node.is_some_and(|node| filters.check(node).is_ok()) {
+            if node.is_none_or(|node| filters.check(node).is_err()) {
                 return Err(explain(&filters, &self.snapshot));
             }
         }
