@@ -8,10 +8,13 @@ use futures::FutureExt;
 use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reconcile::store::{ListOptions, Page, Store, StoreError};
+use reconcile::store::{KeyValue, ListOptions, Page, Revision, Store, StoreError};
 
 use super::fixture::{Fixture, bytes, keys};
 use super::suite::for_every_store;
+
+/// Where the keys of many writers lie.
+const LEASES: &str = "/registry/leases/";
 
 for_every_store!(
     a_key_lives_through_create_update_and_delete,
@@ -151,15 +154,18 @@ async fn large_values_are_read_side_by_side(fixture: Fixture) {
     }
 }
 
-async fn a_read_among_many_sees_what_was_written_before_it(fixture: Fixture) {
-    let key = |n: usize| format!("/registry/leases/{n}");
+/// Twenty writers, each of a key of its own; after every write one looks for what it wrote, and that at which revision.
+async fn each_sees_its_writes<F>(store: &Arc<dyn Store>, look: impl Fn(Arc<dyn Store>, String) -> F)
+where
+    F: Future<Output = (Option<KeyValue>, Revision)>,
+{
     let writer = |n: usize| {
-        let store = Arc::clone(&fixture.store);
+        let (store, look, key) = (store, &look, format!("{LEASES}{n}"));
         async move {
-            let mut at = store.create(&key(n), bytes("0")).await.unwrap();
+            let mut at = store.create(&key, bytes("0")).await.unwrap();
             for round in 1..20 {
-                at = store.update(&key(n), bytes(&round.to_string()), at).await.unwrap();
-                let (found, read_at) = store.get(&key(n)).await.unwrap();
+                at = store.update(&key, bytes(&round.to_string()), at).await.unwrap();
+                let (found, read_at) = look(Arc::clone(store), key.clone()).await;
                 assert_eq!(found.expect("it is there").value, bytes(&round.to_string()), "{n}");
                 assert!(read_at >= at, "{read_at} {at}");
             }
@@ -168,23 +174,17 @@ async fn a_read_among_many_sees_what_was_written_before_it(fixture: Fixture) {
     join_all((0..20).map(writer)).await;
 }
 
+async fn a_read_among_many_sees_what_was_written_before_it(fixture: Fixture) {
+    let get = |store: Arc<dyn Store>, key: String| async move { store.get(&key).await.unwrap() };
+    each_sees_its_writes(&fixture.store, get).await;
+}
+
 async fn a_list_among_many_has_what_was_written_before_it(fixture: Fixture) {
-    let prefix = "/registry/leases/";
-    let key = |n: usize| format!("{prefix}{n:02}");
-    let writer = |n: usize| {
-        let store = Arc::clone(&fixture.store);
-        async move {
-            let mut at = store.create(&key(n), bytes("0")).await.unwrap();
-            for round in 1..20 {
-                at = store.update(&key(n), bytes(&round.to_string()), at).await.unwrap();
-                let page = store.list(prefix, ListOptions::default()).await.unwrap();
-                assert!(page.revision >= at, "{} {at}", page.revision);
-                let mine = page.items.iter().find(|pair| pair.key == key(n));
-                assert_eq!(mine.expect("it is there").value, bytes(&round.to_string()), "{n}");
-            }
-        }
+    let list = |store: Arc<dyn Store>, key: String| async move {
+        let page = store.list(LEASES, ListOptions::default()).await.unwrap();
+        (page.items.into_iter().find(|pair| pair.key == key), page.revision)
     };
-    join_all((0..20).map(writer)).await;
+    each_sees_its_writes(&fixture.store, list).await;
 }
 
 async fn many_reads_of_one_key_all_get_it(fixture: Fixture) {

@@ -3,11 +3,12 @@
 //! is as fresh as one alone.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
 use super::calls::Calls;
+use super::waiting::{answer_all, lock};
 use crate::store::{KeyValue, Revision, StoreError};
 
 /// Keys that one transaction reads; etcd refuses more than 128 operations where it is not told otherwise.
@@ -84,7 +85,7 @@ impl Turn {
                 let keys: Vec<&str> = part.iter().map(|(key, _)| key.as_str()).collect();
                 let answers = calls.get_all(&keys).await;
                 for ((key, those), answer) in part.iter_mut().zip(answers) {
-                    answer_all(key, those, &answer);
+                    answer_all(key, std::mem::take(those), &answer);
                 }
             }
         }
@@ -108,16 +109,4 @@ impl Drop for Turn {
             lock(&self.state).calls -= 1;
         }
     }
-}
-
-fn answer_all(key: &str, those: &mut Vec<oneshot::Sender<Read>>, answer: &Read) {
-    for one in those.drain(..) {
-        if one.send(answer.clone()).is_err() {
-            tracing::trace!(key, "nobody waits for what was read any more");
-        }
-    }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

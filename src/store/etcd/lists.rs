@@ -2,11 +2,12 @@
 //! the next. A list is never older than the question.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
 use super::calls::Calls;
+use super::waiting::{answer_all, lock};
 use crate::store::{ListOptions, Page, StoreError};
 
 type Listed = Result<Page, StoreError>;
@@ -65,11 +66,7 @@ impl Turn {
     async fn serve(mut self, calls: Calls) {
         while let Some(those) = self.next() {
             let listed = calls.list(&self.prefix, ListOptions::default()).await;
-            for one in those {
-                if one.send(listed.clone()).is_err() {
-                    tracing::trace!(prefix = self.prefix, "nobody waits for a list any more");
-                }
-            }
+            answer_all(&self.prefix, those, &listed);
         }
     }
 
@@ -93,8 +90,4 @@ impl Drop for Turn {
             lock(&self.waiting).remove(&self.prefix);
         }
     }
-}
-
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,6 +10,7 @@ mod convert;
 mod follow;
 mod gather;
 mod lists;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
