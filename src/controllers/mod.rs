@@ -3,7 +3,7 @@
 //!
 //! [`world::World`] holds what they know; [`node_lifecycle`], [`eviction`] and [`pod_collection`] decide over it,
 //! purely; `run` feeds it from watches, and `act` carries decisions out, each after reading again what it is about.
-//! [`namespaces`] empties the namespaces that are being deleted; [`disruption`] counts the pods of budgets.
+//! `pace` says when. [`namespaces`] empties the namespaces that are being deleted; [`disruption`] counts the pods of budgets.
 
 mod act;
 pub mod disruption;
@@ -11,6 +11,7 @@ mod event;
 pub mod eviction;
 pub mod namespaces;
 pub mod node_lifecycle;
+mod pace;
 pub mod pod_collection;
 mod run;
 pub mod world;

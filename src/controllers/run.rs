@@ -15,12 +15,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Action, Outcome};
+use super::pace::{PAUSE, Pace};
 use super::world::{PodView, Uid, World, strip};
 use super::{disruption, eviction, namespaces, node_lifecycle, pod_collection};
 use crate::client::lasting;
 
-/// Deciding looks at everything, so events that come together are decided on together.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long after a failed action it may be tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// How many actions run at once: these are chores, which should not crowd out others that use the API.
@@ -85,8 +84,7 @@ async fn tidy(client: Client, config: Config, shutdown: CancellationToken) -> Re
         tasks: JoinSet::new(),
         busy: HashSet::new(),
         not_before: HashMap::new(),
-        decided: None,
-        due: None,
+        pace: Pace::default(),
     };
     loop {
         tokio::select! {
@@ -95,7 +93,7 @@ async fn tidy(client: Client, config: Config, shutdown: CancellationToken) -> Re
             event = nodes.next() => tidier.node(event.ok_or(Error::WatchEnded("nodes"))?),
             event = leases.next() => tidier.lease(event.ok_or(Error::WatchEnded("leases"))?),
             Some(done) = tidier.tasks.join_next() => tidier.done(done.map_err(Error::Task)?),
-            () = wait_until(tidier.due) => tidier.decide(),
+            () = wait_until(tidier.pace.due()) => tidier.decide(),
         }
     }
 }
@@ -127,24 +125,13 @@ struct Tidier {
     busy: HashSet<String>,
     /// What actions failed about, and when they may be tried again.
     not_before: HashMap<String, Instant>,
-    /// When it was last decided.
-    decided: Option<Instant>,
-    /// When it is to be decided next.
-    due: Option<Instant>,
+    pace: Pace,
 }
 
 impl Tidier {
-    /// Something happened: decide soon.
-    fn wake(&mut self) {
-        let now = Instant::now();
-        let soonest = self.decided.map_or(now, |decided| (decided + PAUSE).max(now));
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
-    }
-
     fn decide(&mut self) {
         let (now, wall) = (Instant::now(), Timestamp::now());
-        self.decided = Some(now);
-        self.due = None;
+        self.pace.begin(now);
         // Without the whole picture, nodes would seem to be missing.
         if !(self.listed.pods_known && self.listed.nodes_known) {
             return;
@@ -152,7 +139,7 @@ impl Tidier {
         self.not_before.retain(|_, due| *due > now);
         let (actions, due) = decisions(&self.world, &self.config, now, wall);
         let retry = self.not_before.values().min().copied();
-        self.due = [due, retry].into_iter().flatten().min();
+        self.pace.again([due, retry].into_iter().flatten().min());
         for action in actions {
             // A finished action decides again, so what finds no room now is not lost.
             let about = action.about();
@@ -180,7 +167,7 @@ impl Tidier {
             }
         };
         self.not_before.insert(about, Instant::now() + pause);
-        self.wake();
+        self.pace.wake();
     }
 
     fn pod(&mut self, event: Event<Pod>) {
@@ -198,7 +185,7 @@ impl Tidier {
                 self.listed.pods_known = true;
             }
         }
-        self.wake();
+        self.pace.wake();
     }
 
     fn node(&mut self, event: Event<Node>) {
@@ -218,7 +205,7 @@ impl Tidier {
                 self.listed.nodes_known = true;
             }
         }
-        self.wake();
+        self.pace.wake();
     }
 
     /// A lease only ever puts a decision off, so it wakes nobody.

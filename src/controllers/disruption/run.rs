@@ -18,10 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::index::{Index, Key, key, pod_key};
 use crate::client::{Told, lasting};
 use crate::controllers::event;
+use crate::controllers::pace::Pace;
 use crate::controllers::run::{Error, wait_until};
 
-/// Pods often change together, so budgets are counted over what came within this time.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long after a failed write the budget is counted again.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
 /// How many statuses are written at once; more wait their turn.
@@ -55,7 +54,7 @@ pub(in crate::controllers) async fn run(client: Client, shutdown: CancellationTo
                 let (key, result) = done.map_err(Error::Task)?;
                 counter.done(key, result);
             }
-            () = wait_until(counter.due) => counter.decide(),
+            () = wait_until(counter.pace.due()) => counter.decide(),
         }
         if counter.index.is_empty() {
             pods = None;
@@ -89,10 +88,7 @@ struct Counter {
     busy: HashSet<Key>,
     /// When budgets are to be counted again though nothing happens.
     again: BTreeMap<Key, Timestamp>,
-    /// When it was last decided.
-    decided: Option<Instant>,
-    /// When it is to be decided next.
-    due: Option<Instant>,
+    pace: Pace,
 }
 
 impl Counter {
@@ -106,23 +102,14 @@ impl Counter {
             tasks: JoinSet::new(),
             busy: HashSet::new(),
             again: BTreeMap::new(),
-            decided: None,
-            due: None,
+            pace: Pace::default(),
         }
-    }
-
-    /// Something happened: decide soon.
-    fn wake(&mut self) {
-        let now = Instant::now();
-        let soonest = self.decided.map_or(now, |decided| (decided + PAUSE).max(now));
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
     }
 
     /// Counts what is to be counted, and has written what differs.
     fn decide(&mut self) {
         let (now, wall) = (Instant::now(), Timestamp::now());
-        self.decided = Some(now);
-        self.due = None;
+        self.pace.begin(now);
         if !self.pods_known {
             return;
         }
@@ -157,7 +144,7 @@ impl Counter {
         }
         let soonest = self.again.values().min();
         let wait = soonest.map(|due| Duration::try_from(due.duration_since(wall)).unwrap_or(Duration::ZERO));
-        self.due = wait.map(|wait| now + wait);
+        self.pace.again(wait.map(|wait| now + wait));
     }
 
     fn done(&mut self, key: Key, result: Result<Written, kube::Error>) {
@@ -171,7 +158,7 @@ impl Counter {
                 self.again.insert(key, Timestamp::now() + RETRY);
             }
         }
-        self.wake();
+        self.pace.wake();
     }
 
     fn budget(&mut self, event: Event<PodDisruptionBudget>) {
@@ -187,7 +174,7 @@ impl Counter {
             }
             Event::InitDone => self.index.keep_budgets(&std::mem::take(&mut self.listed_budgets)),
         }
-        self.wake();
+        self.pace.wake();
     }
 
     fn pod(&mut self, event: Event<Pod>) {
@@ -204,7 +191,7 @@ impl Counter {
                 self.pods_known = true;
             }
         }
-        self.wake();
+        self.pace.wake();
     }
 
     /// Without budgets nobody asks for pods, and what is known of them grows old.
