@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use super::pod::PodInfo;
+use crate::object::disruption::DISRUPTION_TARGET;
 
 /// Deletes the pod, with the time it has to end; one that is gone already is as good.
 ///
@@ -18,7 +19,7 @@ pub(super) async fn drive_out(client: &Client, scheduler: &str, victim: &PodInfo
     let mark = json!({
         "metadata": {"uid": &*victim.uid},
         "status": {"conditions": [{
-            "type": "DisruptionTarget",
+            "type": DISRUPTION_TARGET,
             "status": "True",
             "reason": "PreemptionByScheduler",
             "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),

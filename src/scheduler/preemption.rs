@@ -68,7 +68,7 @@ pub fn preempt(
     pod: &PendingPod,
     refused: &Unschedulable,
     snapshot: &mut Snapshot,
-    budgets: &[Budget],
+    budgets: &[&Budget],
     seed: u64,
 ) -> Result<Victims, NoVictims> {
     if !pod.preempts {
@@ -77,14 +77,16 @@ pub fn preempt(
     if waits_for_an_end(pod, refused, snapshot) {
         return Err(NoVictims::Ending);
     }
-    let (may_help, mut refusals) = sort_out(refused);
+    let (may_help, hopeless): (Vec<_>, Vec<_>) = refused.refusals.iter().partition(|(_, reasons)| room_helps(reasons));
+    let no_help = |(node, _): &(Arc<str>, _)| (node.clone(), vec![Refusal::PreemptionNoHelp]);
+    let mut refusals: Vec<_> = hopeless.into_iter().map(no_help).collect();
     let wanted = (may_help.len() / PART_TRIED).max(FEWEST_TRIED);
     let mut candidates = Vec::new();
     let begin = match may_help.len() {
         0 => 0,
         many => StdRng::seed_from_u64(seed).random_range(0..many),
     };
-    for node in may_help[begin..].iter().chain(&may_help[..begin]) {
+    for (node, _) in may_help[begin..].iter().chain(&may_help[..begin]) {
         match Trial::new(pod, node, snapshot).victims(budgets) {
             Ok(victims) => candidates.push(victims),
             Err(reasons) => refusals.push((node.clone(), reasons)),
@@ -106,26 +108,14 @@ fn waits_for_an_end(pod: &PendingPod, refused: &Unschedulable, snapshot: &Snapsh
     let hopeless = refused
         .refusals
         .iter()
-        .any(|(name, reasons)| *name == node.name && !reasons.iter().all(Refusal::is_lifted_by_room));
+        .any(|(name, reasons)| *name == node.name && !room_helps(reasons));
     let mut pods = node.pods.values();
     !hopeless && pods.any(|other| other.is_ending && other.priority < pod.info.priority)
 }
 
-/// The nodes where room would help, and for the others that it would not.
-#[expect(
-    clippy::type_complexity,
-    reason = "a list of nodes and a list of refusals, as everywhere here"
-)]
-fn sort_out(refused: &Unschedulable) -> (Vec<Arc<str>>, Vec<(Arc<str>, Vec<Refusal>)>) {
-    let (mut may_help, mut hopeless) = (Vec::new(), Vec::new());
-    for (node, reasons) in &refused.refusals {
-        if reasons.iter().all(Refusal::is_lifted_by_room) {
-            may_help.push(node.clone());
-        } else {
-            hopeless.push((node.clone(), vec![Refusal::PreemptionNoHelp]));
-        }
-    }
-    (may_help, hopeless)
+/// Whether a node refused for these reasons might do if there were fewer pods.
+fn room_helps(reasons: &[Refusal]) -> bool {
+    reasons.iter().all(Refusal::is_lifted_by_room)
 }
 
 /// Tries out who has to leave a node. Whoever was taken off it is put back in the end.
@@ -148,7 +138,7 @@ impl<'a> Trial<'a> {
 
     /// Who has to leave: everybody of lower priority, less those who can stay, tried from the most important one on and
     /// those first whose budget does not let them go.
-    fn victims(mut self, budgets: &[Budget]) -> Result<Victims, Vec<Refusal>> {
+    fn victims(mut self, budgets: &[&Budget]) -> Result<Victims, Vec<Refusal>> {
         let Some(node) = self.snapshot.node(self.node) else {
             return Err(vec![Refusal::NoVictims]);
         };
@@ -159,7 +149,7 @@ impl<'a> Trial<'a> {
         }
         lower.iter().for_each(|other| self.take_off(other));
         self.check()?;
-        lower.sort_by(|a, b| choose::importance(a).cmp(&choose::importance(b)));
+        lower.sort_by(choose::by_importance);
         let (protected, others) = split(lower, budgets);
         let mut violations = 0;
         let mut pods = Vec::new();
@@ -173,7 +163,7 @@ impl<'a> Trial<'a> {
                 pods.push(other);
             }
         }
-        pods.sort_by(|a, b| choose::importance(a).cmp(&choose::importance(b)));
+        pods.sort_by(choose::by_importance);
         if pods.is_empty() {
             // It fits as it is: somebody has left since it was refused.
             return Err(vec![Refusal::NoVictims]);
@@ -219,7 +209,7 @@ impl Drop for Trial<'_> {
 }
 
 /// Those whose going would go against a budget, and those who may go; budgets are used up in that order.
-fn split(pods: Vec<Arc<PodInfo>>, budgets: &[Budget]) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
+fn split(pods: Vec<Arc<PodInfo>>, budgets: &[&Budget]) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
     let mut allowed: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
     pods.into_iter().partition(|pod| {
         let mut violates = false;

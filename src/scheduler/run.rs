@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::bind::{self, Outcome};
 use super::drive_out::drive_out;
 use super::pod::{DEFAULT_SCHEDULER, PendingPod, PodInfo, uid};
-use super::preemption::Budget;
 use super::report::{self, Memory, Notice};
 use super::state::{Bound, State, Step};
 use crate::client::{Told, lasting};
@@ -364,22 +363,9 @@ impl Scheduler {
     }
 
     fn budget(&mut self, event: Event<PodDisruptionBudget>) {
-        let key = |budget: &PodDisruptionBudget| {
-            let metadata = budget.metadata.clone();
-            (
-                metadata.namespace.unwrap_or_default(),
-                metadata.name.unwrap_or_default(),
-            )
-        };
         match event {
-            Event::Apply(budget) | Event::InitApply(budget) => {
-                let (namespace, name) = key(&budget);
-                self.state.budget_changed(&namespace, &name, Budget::read(&budget));
-            }
-            Event::Delete(budget) => {
-                let (namespace, name) = key(&budget);
-                self.state.budget_changed(&namespace, &name, None);
-            }
+            Event::Apply(budget) | Event::InitApply(budget) => self.state.budget_changed(&budget),
+            Event::Delete(budget) => self.state.budget_gone(&budget),
             Event::Init => self.state.forget_budgets(),
             Event::InitDone => {}
         }

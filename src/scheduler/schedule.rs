@@ -76,7 +76,7 @@ pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, begin: usize, seed: u64) 
         if nodes.len() >= wanted {
             break;
         }
-        turns = turn.wrapping_sub(begin) + 1;
+        turns = turn + 1;
         if filters.check(node).is_ok() {
             nodes.push(node);
         }

@@ -1,13 +1,15 @@
 //! Which pod is more important, and which node's victims are the lesser evil.
 
 use std::cmp::{Ordering, Reverse};
+use std::sync::Arc;
 
 use super::Victims;
 use crate::scheduler::pod::PodInfo;
 
 /// Sorts the most important pod first: higher priority, then longer running; uid last, so that the order is always the same.
-pub(super) fn importance(pod: &PodInfo) -> (Reverse<i32>, i64, &str) {
-    (Reverse(pod.priority), started(pod), &pod.uid)
+pub(super) fn by_importance(a: &Arc<PodInfo>, b: &Arc<PodInfo>) -> Ordering {
+    let rank = |pod: &PodInfo| (Reverse(pod.priority), started(pod));
+    rank(a).cmp(&rank(b)).then_with(|| a.uid.cmp(&b.uid))
 }
 
 /// Of two nodes the one whose victims are the lesser evil; the first where both are alike.

@@ -58,7 +58,8 @@ fn budget(of: &[&str], allowed: i64) -> Budget {
 fn preempted(pod: &PendingPod, snapshot: &mut Snapshot, budgets: &[Budget]) -> Result<(String, Vec<String>), String> {
     let refused = schedule(pod, snapshot, 0, 1).expect_err("it fits nowhere");
     let before = snapshot.clone();
-    let chosen = preempt(pod, &refused, snapshot, budgets, 1);
+    let budgets: Vec<&Budget> = budgets.iter().collect();
+    let chosen = preempt(pod, &refused, snapshot, &budgets, 1);
     assert_eq!(*snapshot, before, "trying changes nothing");
     let names = |victims: Victims| {
         let names = victims.pods.iter().map(|pod| pod.name.clone());

@@ -64,7 +64,7 @@ impl Snapshot {
         self.slots.iter().flatten().filter(|node| node.exists)
     }
 
-    /// The nodes that exist, zones taking turns, beginning at a turn of the caller's; each with its turn.
+    /// The nodes that exist, zones taking turns, beginning at a turn of the caller's; each with how many turns came before.
     pub fn nodes_in_turn(&self, begin: usize) -> impl Iterator<Item = (usize, &NodeInfo)> {
         self.zones
             .in_turn(begin)
@@ -74,11 +74,6 @@ impl Snapshot {
     /// How many nodes exist.
     pub fn node_count(&self) -> usize {
         self.zones.len()
-    }
-
-    /// How many pods are placed.
-    pub fn pod_count(&self) -> usize {
-        self.placed.len()
     }
 
     /// The node of that name, if it exists.

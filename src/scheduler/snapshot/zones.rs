@@ -66,15 +66,12 @@ impl Zones {
         }
     }
 
-    /// Every node once, each with its turn: in a turn every zone gives one, for as long as it has any.
+    /// Every node once, each with how many turns came before: in a turn every zone gives one, for as long as it has any.
     pub(super) fn in_turn(&self, begin: usize) -> impl Iterator<Item = (usize, Slot)> {
         let turns = self.zones.iter().map(|zone| zone.nodes.len()).max().unwrap_or_default();
         (0..turns).flat_map(move |turn| {
             let zones = self.zones.iter().filter(move |zone| turn < zone.nodes.len());
-            zones.map(move |zone| {
-                let at = begin.wrapping_add(turn);
-                (at, zone.nodes[at % zone.nodes.len()])
-            })
+            zones.map(move |zone| (turn, zone.nodes[begin.wrapping_add(turn) % zone.nodes.len()]))
         })
     }
 }

@@ -71,7 +71,7 @@ impl State {
     }
 
     fn refuse(&mut self, pod: Arc<PendingPod>, refused: &Unschedulable, now: Instant) -> Step {
-        let budgets: Vec<Budget> = self.budgets.values().cloned().collect();
+        let budgets: Vec<&Budget> = self.budgets.values().collect();
         let mut message = refused.to_string();
         let (nominated, victims) = match preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed) {
             Ok(Victims { node, pods, .. }) => (Some(node), pods),
@@ -83,8 +83,10 @@ impl State {
                 (pod.nominated.clone().filter(|_| waits), Vec::new())
             }
         };
+        // From now on they are on their way out, so that nobody else need be.
         for victim in &victims {
-            self.ends(victim);
+            self.driven_out.insert(victim.uid.clone());
+            self.set_ending(&victim.uid, true);
         }
         let pod = self.nominate(&pod, nominated.clone(), now);
         self.queue.park(&pod.info.uid, now);
@@ -100,19 +102,6 @@ impl State {
             resource_version,
             victims,
         }
-    }
-
-    /// From now on this pod is on its way out, so that nobody else need be.
-    fn ends(&mut self, victim: &Arc<PodInfo>) {
-        let Some(node) = self.snapshot.node_of(&victim.uid).cloned() else {
-            return;
-        };
-        let ending = PodInfo {
-            is_ending: true,
-            ..PodInfo::clone(victim)
-        };
-        self.driven_out.insert(victim.uid.clone());
-        self.snapshot.set_pod(ending.into(), &node);
     }
 
     /// Notes the node that is made free for a pod. Less important pods that were to have it decide again.

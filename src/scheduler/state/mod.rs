@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt as _;
 
 use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo, Role, role, uid};
@@ -152,13 +154,19 @@ impl State {
         self.snapshot.remove_namespace(name);
     }
 
-    /// Takes in a disruption budget that is new or changed; `None` is one that is gone.
-    pub fn budget_changed(&mut self, namespace: &str, name: &str, budget: Option<Budget>) {
-        let key = (namespace.to_owned(), name.to_owned());
-        match budget {
-            Some(budget) => self.budgets.insert(key, budget),
-            None => self.budgets.remove(&key),
-        };
+    /// Takes in a disruption budget that is new or changed; one that is of no pods is as good as gone.
+    pub fn budget_changed(&mut self, budget: &PodDisruptionBudget) {
+        match Budget::read(budget) {
+            Some(read) => {
+                self.budgets.insert(key(budget), read);
+            }
+            None => self.budget_gone(budget),
+        }
+    }
+
+    /// Forgets a disruption budget.
+    pub fn budget_gone(&mut self, budget: &PodDisruptionBudget) {
+        self.budgets.remove(&key(budget));
     }
 
     /// Forgets every disruption budget, of which a complete list follows.
@@ -169,16 +177,8 @@ impl State {
     /// A pod that was to be driven out could not be told to go: whoever waits for its room decides again.
     pub fn victim_stays(&mut self, uid: &str, now: Instant) {
         self.driven_out.remove(uid);
-        let Some(pod) = self.snapshot.pod(uid).filter(|pod| pod.is_ending) else {
+        if !self.set_ending(uid, false) {
             return;
-        };
-        let stays = PodInfo {
-            is_ending: false,
-            ..PodInfo::clone(pod)
-        };
-        let node = self.snapshot.node_of(uid).cloned();
-        if let Some(node) = node {
-            self.snapshot.set_pod(stays.into(), &node);
         }
         for uid in self.nominated.clone() {
             self.queue.wake(&uid, now);
@@ -231,6 +231,20 @@ impl State {
             waiting.told = None;
             self.queue.delay(uid, now);
         }
+    }
+
+    /// Notes whether a placed pod is on its way out; tells whether that is news.
+    fn set_ending(&mut self, uid: &str, is_ending: bool) -> bool {
+        let placed = self.snapshot.pod(uid).filter(|pod| pod.is_ending != is_ending);
+        let (Some(pod), Some(node)) = (placed, self.snapshot.node_of(uid).cloned()) else {
+            return false;
+        };
+        let noted = PodInfo {
+            is_ending,
+            ..PodInfo::clone(pod)
+        };
+        self.snapshot.set_pod(noted.into(), &node);
+        true
     }
 
     fn forget_waiting(&mut self, uid: &str) {
@@ -343,6 +357,11 @@ impl State {
 fn is_finished(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// A budget's namespace and name.
+fn key(budget: &PodDisruptionBudget) -> (String, String) {
+    (budget.namespace().unwrap_or_default(), budget.name_any())
 }
 
 /// What the pod's status says, if that is that it fits nowhere.
