@@ -19,7 +19,7 @@ use super::bind::{self, Outcome};
 use super::drive_out::drive_out;
 use super::pod::{DEFAULT_SCHEDULER, PendingPod, PodInfo, uid};
 use super::report::{self, Memory, Notice};
-use super::state::{Bound, State, Step};
+use super::state::{Bound, BudgetKey, State, Step, budget_key};
 use crate::client::{Told, lasting};
 
 /// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
@@ -129,9 +129,11 @@ async fn wait_until(due: Option<Instant>) {
 struct Listed {
     pods: HashSet<Arc<str>>,
     nodes: HashSet<Arc<str>>,
+    budgets: HashSet<BudgetKey>,
     pods_known: bool,
     nodes_known: bool,
     namespaces_known: bool,
+    budgets_known: bool,
 }
 
 /// An event that is to be written.
@@ -164,8 +166,8 @@ impl Scheduler {
 
     fn decide(&mut self) -> bool {
         let listed = &self.listed;
-        if !(listed.pods_known && listed.nodes_known && listed.namespaces_known) {
-            // Half a picture would over-commit nodes, or refuse pods for want of them.
+        if !(listed.pods_known && listed.nodes_known && listed.namespaces_known && listed.budgets_known) {
+            // Half a picture would over-commit nodes, refuse pods for want of them, or drive out whom a budget keeps.
             return false;
         }
         for _ in 0..MOST_AT_ONCE {
@@ -364,10 +366,17 @@ impl Scheduler {
 
     fn budget(&mut self, event: Event<PodDisruptionBudget>) {
         match event {
-            Event::Apply(budget) | Event::InitApply(budget) => self.state.budget_changed(&budget),
+            Event::Apply(budget) => self.state.budget_changed(&budget),
             Event::Delete(budget) => self.state.budget_gone(&budget),
-            Event::Init => self.state.forget_budgets(),
-            Event::InitDone => {}
+            Event::Init => self.listed.budgets.clear(),
+            Event::InitApply(budget) => {
+                self.listed.budgets.insert(budget_key(&budget));
+                self.state.budget_changed(&budget);
+            }
+            Event::InitDone => {
+                self.state.keep_budgets(&std::mem::take(&mut self.listed.budgets));
+                self.listed.budgets_known = true;
+            }
         }
     }
 }

@@ -1,17 +1,25 @@
 //! Pods of higher priority drive out those in their way, through the API.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::harness::{Server, eventually, from, node, pod};
 
-/// Classes of priority 10 and 1000, and one of 1000 that drives nobody out.
+/// Classes of priority 10, 20 and 1000, and one of 1000 that drives nobody out.
 async fn classes(server: &Server) {
     let api: Api<PriorityClass> = Api::all(server.client.clone());
     for (name, value, policy) in [
         ("low", 10, "PreemptLowerPriority"),
+        ("middle", 20, "PreemptLowerPriority"),
         ("high", 1000, "PreemptLowerPriority"),
         ("patient", 1000, "Never"),
     ] {
@@ -126,5 +134,57 @@ async fn equal_ones_and_patient_ones_drive_nobody_out() {
     }
     let there = server.pods().get("there").await.expect("the pod");
     assert!(there.metadata.deletion_timestamp.is_none());
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_driven_out_before_the_budgets_are_known() {
+    let server = Server::start().await;
+    classes(&server).await;
+    // The guarded one is the lesser evil, were it not guarded.
+    for (name, class) in [("guarded", "low"), ("free", "middle")] {
+        server.create_node(node(name, "1", "4Gi")).await;
+        let mut pod = pod(name, "1", of_class(class));
+        pod.spec.as_mut().expect("a spec").node_name = Some(name.to_owned());
+        pod.metadata.labels = from(json!({"app": name}));
+        server.create_pod(&pod).await;
+    }
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(server.client.clone());
+    let budget = json!({
+        "metadata": {"name": "guard"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}},
+    });
+    let made = budgets.create(&PostParams::default(), &from(budget)).await;
+    made.expect("the budget is created");
+    server.create_pod(&pod("high", "1", of_class("high"))).await;
+    // The budgets' list is answered once everything else has been listed and is watched.
+    let watched = Arc::new(watch::Sender::new(HashSet::new()));
+    let held = server.router().layer(from_fn(move |request: Request, next: Next| {
+        let path = request.uri().path().to_owned();
+        if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+            watched.send_modify(|watched| {
+                watched.insert(path.clone());
+            });
+        }
+        let mut watched = watched.subscribe();
+        async move {
+            if path.ends_with("/poddisruptionbudgets") {
+                let others = ["/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"];
+                let all = watched.wait_for(|watched| others.iter().all(|path| watched.contains(*path)));
+                all.await.expect("the test goes on");
+            }
+            next.run(request).await
+        }
+    }));
+    let scheduler = server.scheduler_over(Client::new(held, "default"));
+    eventually("the free one is told to go", || async {
+        let free = server.pods().get("free").await.expect("the pod");
+        free.metadata
+            .deletion_timestamp
+            .map(drop)
+            .ok_or_else(|| "it stays".to_owned())
+    })
+    .await;
+    let guarded = server.pods().get("guarded").await.expect("the pod");
+    assert!(guarded.metadata.deletion_timestamp.is_none(), "its budget lets none go");
     scheduler.stop().await;
 }

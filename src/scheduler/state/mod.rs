@@ -62,6 +62,9 @@ struct Waiting {
     assumed: bool,
 }
 
+/// A disruption budget's namespace and name.
+pub type BudgetKey = (String, String);
+
 /// What a status says of a pod that fits nowhere: the message, and the node nominated.
 type Told = (String, Option<Arc<str>>);
 
@@ -76,7 +79,7 @@ pub struct State {
     /// Pods that were told to go for another, until they are seen to be going.
     driven_out: HashSet<Arc<str>>,
     /// Disruption budgets by namespace and name.
-    budgets: HashMap<(String, String), Budget>,
+    budgets: HashMap<BudgetKey, Budget>,
     seed: u64,
     /// Where the next look at the nodes begins.
     turn: usize,
@@ -158,7 +161,7 @@ impl State {
     pub fn budget_changed(&mut self, budget: &PodDisruptionBudget) {
         match Budget::read(budget) {
             Some(read) => {
-                self.budgets.insert(key(budget), read);
+                self.budgets.insert(budget_key(budget), read);
             }
             None => self.budget_gone(budget),
         }
@@ -166,12 +169,12 @@ impl State {
 
     /// Forgets a disruption budget.
     pub fn budget_gone(&mut self, budget: &PodDisruptionBudget) {
-        self.budgets.remove(&key(budget));
+        self.budgets.remove(&budget_key(budget));
     }
 
-    /// Forgets every disruption budget, of which a complete list follows.
-    pub fn forget_budgets(&mut self) {
-        self.budgets.clear();
+    /// Forgets every disruption budget that a complete list did not have.
+    pub fn keep_budgets(&mut self, listed: &HashSet<BudgetKey>) {
+        self.budgets.retain(|key, _| listed.contains(key));
     }
 
     /// A pod that was to be driven out could not be told to go: whoever waits for its room decides again.
@@ -359,8 +362,8 @@ fn is_finished(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// A budget's namespace and name.
-fn key(budget: &PodDisruptionBudget) -> (String, String) {
+/// Tells a budget from every other.
+pub fn budget_key(budget: &PodDisruptionBudget) -> BudgetKey {
     (budget.namespace().unwrap_or_default(), budget.name_any())
 }
 

@@ -87,6 +87,32 @@ fn the_room_that_is_made_is_for_whoever_it_is_made_for() {
 }
 
 #[test]
+fn budgets_stay_while_a_list_begins_anew_and_go_with_it() {
+    let now = Instant::now();
+    let guard = |of: &str| {
+        let budget = json!({
+            "metadata": {"name": of, "namespace": "default"},
+            "spec": {"selector": {"matchLabels": {"app": of}}},
+            "status": {"disruptionsAllowed": 0},
+        });
+        serde_json::from_value::<PodDisruptionBudget>(budget).expect("a budget")
+    };
+    for (name, listed, wanted) in [("listed again", true, "low-b"), ("not listed", false, "low-a")] {
+        let mut state = full(now);
+        // Of the two the less important one is guarded.
+        let app = |app: &str| json!({"labels": {"app": app}});
+        state.pod_changed(&pod("low-a", 1, Some("a"), &app("guarded")), now);
+        state.pod_changed(&pod("low-b", 2, Some("b"), &app("free")), now);
+        let budget = guard("guarded");
+        state.budget_changed(&budget);
+        let keys = listed.then(|| budget_key(&budget)).into_iter().collect();
+        state.keep_budgets(&keys);
+        state.pod_changed(&pod("high", 10, None, &json!({})), now);
+        assert_eq!(refused(&mut state, now).2, [wanted], "{name}");
+    }
+}
+
+#[test]
 fn a_victim_that_cannot_be_told_to_go_is_chosen_again() {
     let now = Instant::now();
     let mut state = full(now);
