@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::fieldset;
+use super::health::is_going;
 use super::manifests::Manifests;
 use super::plan::Step;
 use super::report::{Action, Cause, ObjectKey};
@@ -56,10 +57,9 @@ pub fn of(object: &Value) -> Result<Option<OnDrift>, String> {
 /// A manifest, known again by what is recorded of it where everybody reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Of all of it; of a Secret's values only the lengths, for a hash of them could be guessed at.
-    open: String,
-    /// Of all of a Secret; never recorded as it is.
-    secret: Option<String>,
+    /// A hash of all of it. Of a Secret it is never recorded as it is, for its values could be guessed at.
+    manifest: String,
+    is_secret: bool,
 }
 
 /// The objects whose drift is only told, each with the mark of its manifest. Taken before anything of the manifests is
@@ -75,47 +75,25 @@ pub fn marks(manifests: &Manifests, by_default: OnDrift) -> BTreeMap<ObjectKey, 
 
 impl Mark {
     fn of(key: &ObjectKey, manifest: &Value) -> Self {
-        let hashed = |manifest: &Value| hash(&[&key.to_string(), &manifest.to_string()]);
-        if key.kind != "Secret" || !key.group.is_empty() {
-            return Self {
-                open: hashed(manifest),
-                secret: None,
-            };
-        }
-        let mut lengths = manifest.clone();
-        let values = lengths["data"].as_object_mut();
-        for value in values.into_iter().flat_map(|data| data.values_mut()) {
-            *value = json!(value.as_str().map(str::len));
-        }
         Self {
-            open: hashed(&lengths),
-            secret: Some(hashed(manifest)),
+            manifest: hash(&[&key.to_string(), &manifest.to_string()]),
+            is_secret: key.kind == "Secret" && key.group.is_empty(),
         }
     }
 
     /// What is recorded once the manifest was applied to this object. A Secret's uid is known to those who may read it.
-    fn recorded(&self, live: &Value) -> BTreeSet<String> {
-        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-        let keyed = self.secret.as_ref().map(|secret| hash(&[secret, uid]));
-        [self.open.clone()].into_iter().chain(keyed).collect()
+    fn recorded(&self, live: Option<&Value>) -> Option<String> {
+        if !self.is_secret {
+            return Some(self.manifest.clone());
+        }
+        let uid = live.filter(|live| !is_going(live))?["metadata"]["uid"].as_str()?;
+        Some(hash(&[&self.manifest, uid]))
     }
 
-    /// Whether the manifest was applied as it is: to this object, or, where there is none any more, to the last.
+    /// Whether the manifest was applied as it is: to this object, or, where there is none any more, to the last. What was
+    /// applied to a Secret is known only with it: of one that went or goes, nobody can tell whether the manifest changed.
     pub fn is_applied(&self, recorded: &BTreeSet<String>, live: Option<&Value>) -> bool {
-        match live {
-            Some(live) => self.recorded(live).is_subset(recorded),
-            None => recorded.contains(&self.open),
-        }
-    }
-
-    /// What stays recorded where nothing was written. All of it or nothing: half of what is known of a Secret would be
-    /// taken for all once that is gone.
-    fn kept(&self, recorded: &BTreeSet<String>, live: Option<&Value>) -> BTreeSet<String> {
-        match (self.is_applied(recorded, live), live) {
-            (false, _) => BTreeSet::new(),
-            (true, Some(live)) => self.recorded(live),
-            (true, None) => [self.open.clone()].into(),
-        }
+        self.recorded(live).is_some_and(|mark| recorded.contains(&mark))
     }
 }
 
@@ -141,11 +119,11 @@ pub fn applied(
         let step = steps.get(key);
         let live = step.and_then(|step| step.live.as_deref());
         let is_as_intended = step.is_some_and(|step| step.action == Action::Unchanged);
-        match (written.get(key), live) {
-            (Some(object), _) => all.extend(mark.recorded(object)),
-            (None, Some(live)) if is_as_intended => all.extend(mark.recorded(live)),
-            (None, live) => all.extend(mark.kept(recorded, live)),
-        }
+        let (is_applied, live) = match written.get(key) {
+            Some(object) => (true, Some(*object)),
+            None => (is_as_intended || mark.is_applied(recorded, live), live),
+        };
+        all.extend(mark.recorded(live).filter(|_| is_applied));
     }
     all
 }
@@ -179,7 +157,7 @@ fn what(step: &Step) -> String {
     let Some(live) = &step.live else {
         return "deleted by another hand".to_owned();
     };
-    if super::health::is_going(live) {
+    if is_going(live) {
         return "told to go by another hand".to_owned();
     }
     match &step.cause {
@@ -197,6 +175,8 @@ pub fn cause(live: Option<&Value>) -> Cause {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn key(kind: &str) -> ObjectKey {
@@ -226,32 +206,28 @@ mod tests {
     #[test]
     fn a_mark_is_another_for_another_manifest_or_object_and_tells_nothing_of_secrets() {
         let live = |uid: &str| json!({"metadata": {"uid": uid}});
+        let going = json!({"metadata": {"uid": "1", "deletionTimestamp": "2026-11-28T00:00:00Z"}});
         let of = |kind: &str, value: &str| Mark::of(&key(kind), &json!({"data": {"key": value}}));
-        let applied = |mark: &Mark| mark.recorded(&live("1"));
+        let applied = |mark: &Mark| -> BTreeSet<String> { mark.recorded(Some(&live("1"))).into_iter().collect() };
         for kind in ["ConfigMap", "Secret"] {
-            let recorded = applied(&of(kind, "YQ=="));
-            for (name, value, uid, expected) in [
-                ("the same", "YQ==", Some("1"), true),
-                ("another value", "Yg==", Some("1"), false),
-                ("it is gone", "YQ==", None, true),
-                ("another, and it is gone", "YWFhYWE=", None, false),
+            let mark = of(kind, "YQ==");
+            let recorded = applied(&mark);
+            let is_open = kind == "ConfigMap";
+            assert_eq!(recorded.contains(&mark.manifest), is_open, "{kind}");
+            for (name, value, live, expected) in [
+                ("the same", "YQ==", Some(live("1")), true),
+                ("another value", "Yg==", Some(live("1")), false),
+                // What was known of a Secret goes with it.
+                ("it goes", "YQ==", Some(going.clone()), is_open),
+                ("it is gone", "YQ==", None, is_open),
+                ("another, and it is gone", "Yg==", None, false),
                 // Whoever made a Secret again made it otherwise.
-                ("made again", "YQ==", Some("2"), kind == "ConfigMap"),
+                ("made again", "YQ==", Some(live("2")), is_open),
             ] {
-                let live = uid.map(live);
                 let is_applied = of(kind, value).is_applied(&recorded, live.as_ref());
                 assert_eq!(is_applied, expected, "{kind} {name}");
             }
         }
         assert_ne!(applied(&of("ConfigMap", "a")), applied(&of("Pod", "a")));
-        // One that changed and waits is not taken for applied once the object is gone.
-        let recorded = applied(&of("Secret", "YQ=="));
-        let kept = of("Secret", "Yg==").kept(&recorded, Some(&live("1")));
-        assert_eq!(kept, BTreeSet::new());
-        let secrets = ["YQ==", "Yg=="].map(|value| of("Secret", value).open);
-        assert_eq!(
-            secrets[0], secrets[1],
-            "a value cannot be told from what is recorded alone"
-        );
     }
 }

@@ -51,11 +51,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn of(message: impl Into<String>) -> Vec<Self> {
-        vec![Self {
+    fn of(message: impl Into<String>) -> Self {
+        Self {
             field: None,
             message: message.into(),
-        }]
+        }
     }
 }
 
@@ -174,7 +174,7 @@ impl Predictor<'_> {
         let result = match live {
             None => self.absent(intended, manifest).await,
             Some(live) => match self.foreign(&intended.key, live) {
-                Some(refusal) => Ok(Prediction::Refused(refusal)),
+                Some(refusal) => self.refused(intended, manifest, refusal).await,
                 None if is_going(live) => self.going(intended, manifest, BEING_DELETED).await,
                 // What lies in a namespace that goes, goes with it.
                 None if self.upcoming.has_namespace(intended.key.namespace.as_deref()) => {
@@ -193,7 +193,7 @@ impl Predictor<'_> {
     }
 
     /// Another source's object is not ours to change, unless that has let go of it.
-    fn foreign(&self, key: &ObjectKey, live: &Value) -> Option<Vec<Refusal>> {
+    fn foreign(&self, key: &ObjectKey, live: &Value) -> Option<Refusal> {
         let owner = owner(live).filter(|owner| *owner != self.set.id)?;
         if self.others.let_go(owner, key).is_some() {
             return None;
@@ -201,6 +201,12 @@ impl Predictor<'_> {
         Some(Refusal::of(format!(
             "it belongs to another source ({PART_OF}={owner}); to hand it over, remove it there or remove that label"
         )))
+    }
+
+    /// Refused for what lives, and for what is wrong with the manifest in itself: whoever mends the one sees the other.
+    async fn refused(&self, intended: &Intended, manifest: &Value, why: Refusal) -> Result<Prediction, kube::Error> {
+        let wrong = self.as_new(intended, manifest).await?.err().unwrap_or_default();
+        Ok(Prediction::Refused([vec![why], wrong].concat()))
     }
 
     async fn absent(&self, intended: &Intended, manifest: &Value) -> Result<Prediction, kube::Error> {
@@ -310,9 +316,10 @@ impl Predictor<'_> {
         let is_ours =
             owner(live).is_some_and(|id| id == self.set.id || self.others.let_go(id, &intended.key).is_some());
         if !is_ours {
-            return Ok(Prediction::Refused(Refusal::of(format!(
+            let why = format!(
                 "it exists, is not owned by this source, and cannot be changed in place ({reason}); delete it by hand to have it replaced"
-            ))));
+            );
+            return self.refused(intended, manifest, Refusal::of(why)).await;
         }
         Ok(match (self.as_new(intended, manifest).await?, refused) {
             (Ok(predicted), _) => Prediction::Replace(predicted, reason),
@@ -416,7 +423,7 @@ pub(super) fn refusals(status: &Status) -> Vec<Refusal> {
             let message = message.lines().next().unwrap_or(message);
             match (unknown.is_empty(), field) {
                 (false, _) => unknown,
-                (true, "") => Refusal::of(message),
+                (true, "") => vec![Refusal::of(message)],
                 (true, field) => vec![Refusal {
                     field: Some(field.to_owned()),
                     message: format!("{field}: {message}"),

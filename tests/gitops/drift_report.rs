@@ -238,6 +238,23 @@ async fn a_source_object_has_the_condition() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_deleted_is_made_again_with_what_its_manifest_says_now() {
+    let world = World::new().await;
+    let secret =
+        |value: &str| format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\nstringData:\n  key: {value}\n");
+    world.write("a.yaml", &secret("old"));
+    sync(&world).await;
+    world.delete("Secret", "a").await;
+    // As long as the old one: nothing that may be recorded of it tells the two apart.
+    world.write("a.yaml", &secret("new"));
+    let plan = world.dry_run_with(&reporting(&world)).await;
+    assert_eq!(actions(&plan), ["create secret/a"]);
+    assert_eq!(sync(&world).await.counts.create, 1);
+    let live = world.get("Secret", "a").await.expect("a");
+    assert_eq!(live["data"]["key"], "bmV3");
+}
+
+#[tokio::test]
 async fn a_plan_counts_what_drifted() {
     let world = World::new().await;
     world.write("a.yaml", &config_map("a", "1"));

@@ -48,6 +48,17 @@ async fn an_object_of_another_source() {
         &["one.yaml:1:1: ConfigMap default/one: it belongs to another source"],
     )
     .await;
+    // What is wrong in our file is told in the same pass, not once the other source has let go.
+    let wrong = config_map("one", "1").replace("  name: one", "  name: one\n  annotations: {\"a b\": x}");
+    case.world.write("one.yaml", &wrong);
+    case.goes_wrong(
+        "taken over and wrong",
+        &[
+            "one.yaml:1:1: ConfigMap default/one: it belongs to another source",
+            "one.yaml:5:3: ConfigMap default/one: metadata.annotations: Invalid value: \"a b\"",
+        ],
+    )
+    .await;
     // Out of our source it may go without going from the cluster.
     case.world.remove("one.yaml");
     case.goes_wrong("taken over and left", &[]).await;

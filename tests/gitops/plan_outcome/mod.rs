@@ -393,11 +393,9 @@ impl Pair<'_> {
             if before.is_some_and(is_going) {
                 continue;
             }
-            // A Secret that somebody made again is another, whose content is not known to be what was applied.
-            let uid = |object: &Value| object["metadata"]["uid"].clone();
-            if subject.kind.name == "Secret"
-                && before.is_some_and(|before| known.map(|(_, known)| known) != Some(&uid(before)))
-            {
+            // What was applied to a Secret is known only with it: one that went, or that somebody made again, is repaired.
+            let uid = before.map(|before| &before["metadata"]["uid"]);
+            if subject.kind.name == "Secret" && known.map(|(_, known)| known) != uid {
                 continue;
             }
             // What another source has taken is refused, and what lay in a namespace that went with it is gone.
