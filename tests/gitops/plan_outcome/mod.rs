@@ -171,6 +171,12 @@ async fn sync(world: &World, pair: &Pair<'_>) -> Result<Outcome, String> {
     }
 }
 
+/// Whether the source under test owns the object.
+fn is_owned(object: &Value) -> bool {
+    let owner = object["metadata"]["labels"]["applyset.kubernetes.io/part-of"].as_str();
+    owner.is_some_and(|owner| owner != "applyset-of-another-source-v1")
+}
+
 /// Manifests that were applied and the uids of their objects, by key.
 type Applied = BTreeMap<String, (Value, Value)>;
 
@@ -354,9 +360,7 @@ impl Pair<'_> {
             if !planned {
                 continue;
             }
-            let owned = object["metadata"]["labels"]["applyset.kubernetes.io/part-of"]
-                .as_str()
-                .is_some_and(|owner| owner != "applyset-of-another-source-v1");
+            let owned = is_owned(object);
             let protected = object["metadata"]["annotations"]["reconcile.dev/prune"] == "disabled";
             self.check(
                 owned && !protected && !self.repository.names(key) && !self.repository.has_link(),
@@ -366,14 +370,14 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// What is wanted and lives as it is wanted.
+    /// What is wanted and lives as it is wanted; not what another source made just so.
     fn applied(&self, after: &State) -> Applied {
         let right = self.repository.right();
         let applied = right.filter_map(|(subject, manifest)| {
             let key = subject.key();
             let now = after
                 .get(&key)
-                .filter(|now| contains(now, &manifest) && !is_going(now))?;
+                .filter(|now| is_owned(now) && contains(now, &manifest) && !is_going(now))?;
             Some((key, (manifest, now["metadata"]["uid"].clone())))
         });
         applied.collect()
