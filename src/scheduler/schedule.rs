@@ -65,8 +65,18 @@ impl fmt::Display for Unschedulable {
 /// # Errors
 /// Where no node fits, with each node's reasons.
 pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, begin: usize, seed: u64) -> Result<Decision, Unschedulable> {
-    let filters = Filters::new(pod, snapshot);
-    if let Some(decision) = nominated(pod, snapshot, &filters) {
+    choose(pod, snapshot, &Filters::new(pod, snapshot), begin, seed)
+}
+
+/// As [`schedule`], of the nodes that these filters let through.
+pub(super) fn choose(
+    pod: &PendingPod,
+    snapshot: &Snapshot,
+    filters: &Filters,
+    begin: usize,
+    seed: u64,
+) -> Result<Decision, Unschedulable> {
+    if let Some(decision) = nominated(pod, snapshot, filters) {
         return Ok(decision);
     }
     let wanted = nodes_to_find(snapshot.node_count(), None);
@@ -82,7 +92,7 @@ pub fn schedule(pod: &PendingPod, snapshot: &Snapshot, begin: usize, seed: u64) 
         }
     }
     let (index, score) = match nodes.len() {
-        0 => return Err(explain(&filters, snapshot)),
+        0 => return Err(explain(filters, snapshot)),
         1 => (0, 0),
         _ => best(&score::totals(pod, snapshot, &nodes), seed),
     };
@@ -113,7 +123,7 @@ pub fn feasible<'a>(pod: &PendingPod, snapshot: &'a Snapshot) -> Vec<&'a NodeInf
 }
 
 /// Each node's reasons.
-pub(super) fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
+fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
     let refused = |node: &NodeInfo| Some((node.name.clone(), filters.check(node).err()?));
     Unschedulable {
         refusals: snapshot.nodes().filter_map(refused).collect(),

@@ -12,9 +12,11 @@ mod spread;
 mod taints;
 mod unschedulable;
 
+use std::collections::HashMap;
+
 use super::pod::PendingPod;
 use super::refusal::Refusal;
-use super::snapshot::{NodeInfo, Snapshot};
+use super::snapshot::{NodeInfo, Slot, Snapshot};
 
 /// Whether a node takes the pod, or every reason of this rule why not.
 pub type Verdict = Result<(), Vec<Refusal>>;
@@ -36,12 +38,24 @@ const RULES: &[Rule] = &[
 ];
 
 /// The rules that apply to one pod, made ready.
-pub struct Filters<'a>(Vec<Check<'a>>);
+pub struct Filters<'a> {
+    checks: Vec<Check<'a>>,
+    /// Nodes that were asked already, and refuse.
+    refused: HashMap<Slot, Vec<Refusal>>,
+}
 
 impl<'a> Filters<'a> {
     /// Makes the rules ready for this pod in this cluster.
     pub fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
-        Self(RULES.iter().filter_map(|rule| rule(pod, snapshot)).collect())
+        Self {
+            checks: RULES.iter().filter_map(|rule| rule(pod, snapshot)).collect(),
+            refused: HashMap::new(),
+        }
+    }
+
+    /// The same but for these nodes, which refuse for these reasons.
+    pub(super) fn but_for(self, refused: HashMap<Slot, Vec<Refusal>>) -> Self {
+        Self { refused, ..self }
     }
 
     /// Asks every rule about this node, up to the first that refuses.
@@ -49,7 +63,10 @@ impl<'a> Filters<'a> {
     /// # Errors
     /// The reasons of that rule.
     pub fn check(&self, node: &NodeInfo) -> Verdict {
-        self.0.iter().try_for_each(|check| check(node))
+        match self.refused.get(&node.slot) {
+            Some(refusals) => Err(refusals.clone()),
+            None => self.checks.iter().try_for_each(|check| check(node)),
+        }
     }
 }
 

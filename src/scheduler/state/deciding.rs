@@ -1,5 +1,6 @@
 //! Decides what is next: where a pod goes, or why it goes nowhere and who has to leave for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,9 @@ use super::{State, Step};
 use crate::scheduler::filter::Filters;
 use crate::scheduler::pod::{PendingPod, PodInfo};
 use crate::scheduler::preemption::{self, Budget, Victims};
-use crate::scheduler::schedule::{Decision, Unschedulable, explain, schedule};
+use crate::scheduler::refusal::Refusal;
+use crate::scheduler::schedule::{Decision, Unschedulable, choose};
+use crate::scheduler::snapshot::Slot;
 
 impl State {
     /// Decides on the pod that is next, if any is ready.
@@ -22,26 +25,34 @@ impl State {
         })
     }
 
-    /// Where the pod goes. Pods that a node is being made free for, and that come before this one, count as if they were
-    /// there already, but nothing may be built on them.
-    fn decide(&mut self, pod: &PendingPod) -> Result<Decision, Unschedulable> {
-        let reserved = self.reserved(pod);
-        for (other, node) in &reserved {
-            self.snapshot.set_pod(other.clone(), node);
+    /// Where the pod goes.
+    pub(super) fn decide(&mut self, pod: &PendingPod) -> Result<Decision, Unschedulable> {
+        let held = self.held(pod);
+        let filters = Filters::new(pod, &self.snapshot).but_for(held);
+        choose(pod, &self.snapshot, &filters, self.turn, self.seed)
+    }
+
+    /// Why nodes refuse the pod that are being made free for others, which come before it and count there, and only
+    /// there, as if they had come already. Nothing may be built on them: without them a node has to take the pod, too.
+    fn held(&mut self, pod: &PendingPod) -> HashMap<Slot, Vec<Refusal>> {
+        let mut by_node = HashMap::<Arc<str>, Vec<Arc<PodInfo>>>::new();
+        for (other, node) in self.reserved(pod) {
+            by_node.entry(node).or_default().push(other);
         }
-        let decided = schedule(pod, &self.snapshot, self.turn, self.seed);
-        for (other, _) in &reserved {
-            self.snapshot.remove_pod(&other.uid);
-        }
-        let decision = decided?;
-        if !reserved.is_empty() {
+        let mut held = HashMap::new();
+        for (name, others) in by_node {
+            for other in &others {
+                self.snapshot.set_pod(other.clone(), &name);
+            }
             let filters = Filters::new(pod, &self.snapshot);
-            let node = self.snapshot.node(&decision.node);
-            if node.is_none_or(|node| filters.check(node).is_err()) {
-                return Err(explain(&filters, &self.snapshot));
+            let refused = self.snapshot.node(&name);
+            held.extend(refused.and_then(|node| Some((node.slot, filters.check(node).err()?))));
+            drop(filters);
+            for other in &others {
+                self.snapshot.remove_pod(&other.uid);
             }
         }
-        Ok(decision)
+        held
     }
 
     /// The other pods that a node is being made free for, if they are as important as this one, with their nodes.

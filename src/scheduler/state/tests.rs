@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::scheduler::pod::pending;
 
 fn pod(name: &str, priority: i32, node: Option<&str>, metadata: &Value) -> Pod {
     let mut pod = json!({
@@ -84,6 +85,35 @@ fn the_room_that_is_made_is_for_whoever_it_is_made_for() {
         }
     }
     assert_eq!(bound, [("high".to_owned(), node)]);
+}
+
+#[test]
+fn a_pod_that_is_to_come_counts_on_its_own_node_and_nowhere_else() {
+    let now = Instant::now();
+    let mut state = full(now);
+    state.pod_changed(&pod("high", 10, None, &json!({"labels": {"app": "web"}})), now);
+    let (_, nominated, _) = refused(&mut state, now);
+    let node = nominated.expect("a node is made free");
+    // Room for a second pod on both nodes, which lie in one zone.
+    for name in ["a", "b"] {
+        let object = json!({"metadata": {"name": name, "labels": {"zone": "z"}},
+            "status": {"allocatable": {"cpu": "3", "pods": "10"}}});
+        state.node_changed(&serde_json::from_value(object).expect("a node"), now);
+    }
+    let mut late = pod("late", 5, None, &json!({}));
+    let away = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "zone"},
+    ]}});
+    late.spec.as_mut().expect("a spec").affinity = Some(serde_json::from_value(away).expect("affinity"));
+    let late = pending(&late);
+    state.snapshot.prepare(&late);
+    let decision = state.decide(&late).expect("the other node is free of it");
+    assert_ne!(
+        *decision.node, *node,
+        "kube-scheduler adds nominated pods to their own node only"
+    );
+    assert_eq!(decision.feasible, 1);
+    assert!(state.snapshot.is_counted_right() && state.snapshot.node_of("high").is_none());
 }
 
 #[test]
