@@ -16,7 +16,7 @@ use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo};
 use super::refusal::Refusal;
 use super::schedule::Unschedulable;
-use super::snapshot::Snapshot;
+use super::snapshot::{NodeInfo, Snapshot};
 
 /// At least this many nodes are tried, where so many may do; and a tenth of those.
 const FEWEST_TRIED: usize = 100;
@@ -111,6 +111,12 @@ fn waits_for_an_end(pod: &PendingPod, refused: &Unschedulable, snapshot: &Snapsh
         .any(|(name, reasons)| *name == node.name && !room_helps(reasons));
     let mut pods = node.pods.values();
     !hopeless && pods.any(|other| other.is_ending && other.priority < pod.info.priority)
+}
+
+/// Whether a node that refused the pod for these reasons might do if less important ones left it.
+pub(super) fn may_help(pod: &PendingPod, node: &NodeInfo, reasons: &[Refusal]) -> bool {
+    let mut others = node.pods.values();
+    pod.preempts && room_helps(reasons) && others.any(|other| other.priority < pod.info.priority)
 }
 
 /// Whether a node refused for these reasons might do if there were fewer pods.

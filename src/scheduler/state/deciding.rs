@@ -72,6 +72,7 @@ impl State {
             waiting.assumed = true;
         }
         self.snapshot.set_pod(pod.info.clone(), &decision.node);
+        self.give_up(pod.nominated.clone().filter(|kept| *kept != decision.node), now);
         if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
             self.wake_related(now);
         }
@@ -131,7 +132,9 @@ impl State {
                 }
             }
         }
-        self.note(pod, node)
+        let noted = self.note(pod, node);
+        self.give_up(pod.nominated.clone(), now);
+        noted
     }
 
     fn note(&mut self, pod: &Arc<PendingPod>, node: Option<Arc<str>>) -> Arc<PendingPod> {

@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 
 use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo, Role, role, uid};
-use super::preemption::Budget;
+use super::preemption::{self, Budget};
 use super::queue::Queue;
 use super::snapshot::Snapshot;
 
@@ -124,10 +124,11 @@ impl State {
 
     /// Forgets a pod.
     pub fn pod_gone(&mut self, uid: &str, now: Instant) {
-        self.forget_waiting(uid);
+        let kept = self.forget_waiting(uid);
         self.driven_out.remove(uid);
         self.queue.remove(uid);
         self.unplace(uid, now);
+        self.give_up(kept, now);
     }
 
     /// Takes in a node that is new or changed.
@@ -250,9 +251,18 @@ impl State {
         true
     }
 
-    fn forget_waiting(&mut self, uid: &str) {
-        self.waiting.remove(uid);
+    /// Returns the node that was kept for the pod, if it does not count there.
+    fn forget_waiting(&mut self, uid: &str) -> Option<Arc<str>> {
         self.nominated.remove(uid);
+        let waiting = self.waiting.remove(uid).filter(|waiting| !waiting.assumed)?;
+        waiting.pod.nominated.clone()
+    }
+
+    /// A node is not kept for a pod any more: others may have it.
+    fn give_up(&mut self, kept: Option<Arc<str>>, now: Instant) {
+        if let Some(node) = kept {
+            self.wake_for(&node, now);
+        }
     }
 
     fn is_assumed(&self, uid: &str) -> bool {
@@ -265,7 +275,7 @@ impl State {
         }
         // What is heard of it may be older than its deletion, and nobody else should go in its place.
         info.is_ending |= self.driven_out.contains(&info.uid);
-        self.forget_waiting(&info.uid);
+        let kept = self.forget_waiting(&info.uid);
         self.queue.remove(&info.uid);
         let before = self.snapshot.node_of(&info.uid).cloned();
         if before.as_ref() == Some(node) && self.snapshot.pod(&info.uid).is_some_and(|known| **known == info) {
@@ -278,6 +288,7 @@ impl State {
             Some(before) => self.wake_for(&before, now),
             None => self.wake_related(now),
         }
+        self.give_up(kept.filter(|kept| kept != node), now);
         debug_assert!(self.snapshot.node_of(&uid) == Some(node));
     }
 
@@ -325,7 +336,8 @@ impl State {
         }
     }
 
-    /// Wakes the parked pods that this node may now take, and those that look beyond a node.
+    /// Wakes the parked pods that this node may now take, as it is or once others have left, and those that look beyond a
+    /// node.
     fn wake_for(&mut self, node: &str, now: Instant) {
         if self.queue.none_parked() {
             return;
@@ -337,11 +349,17 @@ impl State {
                 continue;
             };
             let pod = &waiting.pod;
-            let fits = || {
+            let may_take = || {
                 let node = self.snapshot.node(node);
-                node.is_some_and(|node| Filters::new(pod, &self.snapshot).check(node).is_ok())
+                node.is_some_and(|node| match Filters::new(pod, &self.snapshot).check(node) {
+                    Ok(()) => true,
+                    // Whoever waits for an end has driven out enough.
+                    Err(reasons) => pod.nominated.is_none() && preemption::may_help(pod, node, &reasons),
+                })
             };
-            if any || pod.looks_beyond() || fits() {
+            // Whatever becomes of the node that is made free for it, it is for the pod to know.
+            let awaits = pod.nominated.as_deref() == Some(node);
+            if any || awaits || pod.looks_beyond() || may_take() {
                 self.queue.wake(&uid, now);
             }
         }

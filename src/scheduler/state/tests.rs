@@ -152,3 +152,79 @@ fn a_victim_that_cannot_be_told_to_go_is_chosen_again() {
     let (_, _, again) = refused(&mut state, now);
     assert_eq!(again.len(), 1, "somebody has to go");
 }
+
+/// One node of one core that is made free for a pod of priority 10, for which another of priority 5 has to wait.
+fn reserved(now: Instant) -> State {
+    let mut state = State::new("default-scheduler", 1);
+    let node = json!({"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "1", "pods": "10"}}});
+    state.node_changed(&serde_json::from_value(node).expect("a node"), now);
+    state.pod_changed(&pod("low", 1, Some("a"), &json!({})), now);
+    state.pod_changed(&pod("high", 10, None, &json!({})), now);
+    assert_eq!(refused(&mut state, now).2, ["low"]);
+    state.pod_changed(&pod("next", 5, None, &json!({})), now);
+    // The room is made, and decided on before the one that it was made for is heard of.
+    state.snapshot.remove_pod("low");
+    assert_eq!(refused(&mut state, now).0, "next");
+    state
+}
+
+/// Whether that pod is the next to be bound, by then.
+fn is_bound_by(state: &mut State, name: &str, by: Instant) -> bool {
+    match state.next(by) {
+        Some(Step::Bind { pod, .. }) => pod.info.name == name,
+        None => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn room_that_is_not_wanted_any_more_is_for_the_next() {
+    let now = Instant::now();
+    let mut state = reserved(now);
+    state.pod_gone("high", now);
+    assert!(is_bound_by(&mut state, "next", now), "the room is there");
+
+    let mut state = reserved(now);
+    state.pod_changed(&pod("high", 10, Some("elsewhere"), &json!({})), now);
+    assert!(is_bound_by(&mut state, "next", now), "it went elsewhere");
+}
+
+#[test]
+fn a_change_lets_the_more_important_drive_out_others() {
+    let now = Instant::now();
+    let node = |name: &str, cordoned: bool| -> Node {
+        let spec = json!({"unschedulable": cordoned});
+        let status = json!({"allocatable": {"cpu": "1", "pods": "10"}});
+        serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status})).expect("a node")
+    };
+    let mut state = State::new("default-scheduler", 1);
+    for (name, there) in [("a", "low-a"), ("b", "low-b")] {
+        state.node_changed(&node(name, true), now);
+        state.pod_changed(&pod(there, 1, Some(name), &json!({})), now);
+    }
+    state.pod_changed(&pod("high", 10, None, &json!({})), now);
+    assert_eq!(refused(&mut state, now).2, [""; 0], "both are cordoned");
+    state.node_changed(&node("a", false), now);
+    assert_eq!(refused(&mut state, now).2, ["low-a"], "one is not any more");
+    state.node_changed(&node("b", false), now);
+    assert_eq!(state.next(now), None, "one is enough");
+    state.node_gone("a", now);
+    assert_eq!(
+        refused(&mut state, now).2,
+        ["low-b"],
+        "what was to be made free is gone"
+    );
+}
+
+#[test]
+fn what_no_event_told_is_found_by_the_net() {
+    let now = Instant::now();
+    let mut state = full(now);
+    state.pod_changed(&pod("waits", 1, None, &json!({})), now);
+    assert_eq!(refused(&mut state, now).0, "waits");
+    // The room is there, and nobody woke those that wait for it.
+    state.snapshot.remove_pod("low-a");
+    let seconds = |seconds| now + Duration::from_secs(seconds);
+    assert!(!is_bound_by(&mut state, "waits", seconds(299)), "nothing is due yet");
+    assert!(is_bound_by(&mut state, "waits", seconds(300)));
+}
