@@ -255,4 +255,6 @@ impl Budget {
 }
 
 #[cfg(test)]
+mod brute_force_tests;
+#[cfg(test)]
 mod tests;
