@@ -6,7 +6,7 @@ mod ceded;
 mod commands;
 mod commit_status;
 mod drift_report;
-mod elsewhere;
+pub(crate) mod elsewhere;
 mod events;
 mod fault_table;
 mod flags;

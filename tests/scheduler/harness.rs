@@ -61,24 +61,9 @@ impl Server {
         Api::all(self.client.clone())
     }
 
-    /// Creates a node as it is once its kubelet is up and the node controller has been by: Ready, with just its
-    /// own taints (the API server adds one to every new node).
+    /// Creates a node, as [`create_node`] does.
     pub async fn create_node(&self, node: Node) {
-        let name = node.metadata.name.clone().expect("a name");
-        self.nodes()
-            .create(&PostParams::default(), &node)
-            .await
-            .expect("the node is created");
-        let status = Patch::Merge(json!({"status": node.status}));
-        self.nodes()
-            .patch_status(&name, &PatchParams::default(), &status)
-            .await
-            .expect("its status is written");
-        let taints = Patch::Merge(json!({"spec": {"taints": node.spec.and_then(|spec| spec.taints)}}));
-        self.nodes()
-            .patch(&name, &PatchParams::default(), &taints)
-            .await
-            .expect("its taints are written");
+        create_node(&self.client, node).await;
     }
 
     pub async fn create_pod(&self, pod: &Pod) -> Pod {
@@ -146,6 +131,27 @@ impl Server {
         };
         all.into_iter().filter(about).collect()
     }
+}
+
+/// Creates a node as it is once its kubelet is up and the node controller has been by: Ready, with just its
+/// own taints (the API server adds one to every new node).
+pub async fn create_node(client: &Client, node: Node) {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let name = node.metadata.name.clone().expect("a name");
+    nodes
+        .create(&PostParams::default(), &node)
+        .await
+        .expect("the node is created");
+    let status = Patch::Merge(json!({"status": node.status}));
+    nodes
+        .patch_status(&name, &PatchParams::default(), &status)
+        .await
+        .expect("its status is written");
+    let taints = Patch::Merge(json!({"spec": {"taints": node.spec.and_then(|spec| spec.taints)}}));
+    nodes
+        .patch(&name, &PatchParams::default(), &taints)
+        .await
+        .expect("its taints are written");
 }
 
 /// A component that runs until it is stopped.

@@ -3,8 +3,11 @@
 mod binding;
 mod controllers;
 mod disruption;
+mod foreign;
 mod gates;
 mod harness;
+mod killed;
 mod preempting;
+mod processes;
 mod refusing;
 mod simulation;
