@@ -26,7 +26,7 @@ use crate::scheduler::schedule;
 use world::{Item, World, node_name};
 
 /// How many clusters a run tries.
-const CLUSTERS: u64 = 1000;
+const CLUSTERS: u64 = 2000;
 
 /// Who goes from a node, by index into the pods, and how many of them against a budget.
 #[derive(Clone, Debug)]

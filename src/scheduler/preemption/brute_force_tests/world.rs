@@ -68,9 +68,14 @@ impl World {
             new,
             guards: Vec::new(),
         };
+        // Where many are alike, the last rules have to decide.
+        let alike = random.random_bool(0.5);
         for index in 0..random.random_range(1..16) {
             let node = random.random_range(0..world.nodes.len());
-            let pod = item(&format!("pod-{index:02}"), node, random);
+            let mut pod = item(&format!("pod-{index:02}"), node, random);
+            if alike {
+                (pod.priority, pod.cpu, pod.port, pod.avoids) = (pod.priority % 2, 1, None, None);
+            }
             if world.fits(&pod, node, &BTreeSet::new()) {
                 world.pods.push(pod);
             }
