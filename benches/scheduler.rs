@@ -13,6 +13,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt as _};
 use reconcile::apiserver::{ApiServer, Config, User};
 use reconcile::scheduler::pod::{Role, pending, role};
+use reconcile::scheduler::profile::Profiles;
 use reconcile::scheduler::{self, Snapshot, schedule};
 use reconcile::store::{Embedded, Etcd, Store};
 use serde_json::{Value, json};
@@ -117,7 +118,7 @@ fn decision(nodes: usize) -> Row {
     for number in 0..nodes * PODS_A_NODE {
         let mut pod = pod(&format!("there-{number}"), &json!({}));
         pod.spec.as_mut().expect("a spec").node_name = Some(node(number % nodes).name_any());
-        let Role::Placed(info, name) = role(&pod, "default-scheduler") else {
+        let Role::Placed(info, name) = role(&pod, &Profiles::default()) else {
             panic!("a pod with a node is placed")
         };
         snapshot.set_pod(info.into(), &name);

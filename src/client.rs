@@ -1,7 +1,8 @@
 //! What everything that talks through `kube::Client` shares: how an answer of the API server reads to a person,
-//! watches that go on, and events for people.
+//! watches that go on, events for people, and who of several leads.
 
 pub mod events;
+pub mod leader;
 
 use std::error::Error;
 use std::fmt::{self, Display};

@@ -17,6 +17,7 @@
 //! | [`store`] | bytes at a revision | redb, etcd-client |
 //! | [`apiserver`] | HTTP over a store | `object`, `store` |
 //! | [`client`] | what those that talk through `kube::Client` share: errors for people, watches that last, events | `kube` |
+//! | [`exposition`] | what is measured, as text for Prometheus | axum |
 //! | [`gitops`] | sources, plans, applying them | `object`, `client`, `kube::Client` |
 //! | [`scheduler`] | choosing a node for a pod | `object`, `client`, `kube::Client` |
 //! | [`kubelet`] | running a node's pods in Docker | `object`, `client`, `kube::Client` |
@@ -38,6 +39,7 @@ pub mod apiserver;
 pub mod cli;
 pub mod client;
 pub mod controllers;
+pub mod exposition;
 pub mod gitops;
 pub mod kubelet;
 pub mod object;

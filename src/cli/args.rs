@@ -88,7 +88,7 @@ pub enum Command {
     /// Run only the API server, over HTTPS
     Apiserver(ApiserverArgs),
     /// Run only the scheduler, against the API server of a kubeconfig
-    Scheduler(ComponentArgs),
+    Scheduler(SchedulerArgs),
     /// Run only this node's kubelet, against the API server of a kubeconfig
     Kubelet(KubeletArgs),
     /// Stop and remove this node's pods' containers and sandboxes
@@ -256,6 +256,10 @@ pub struct RunArgs {
     )]
     pub kubelet_listen: std::net::SocketAddr,
 
+    /// How pods are placed: a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1
+    #[arg(long, value_name = "FILE", env = "RECONCILE_SCHEDULER_CONFIG", conflicts_with_all = ["server", "kubeconfig"])]
+    pub scheduler_config: Option<PathBuf>,
+
     /// How output that is data is written
     #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
     pub output: Output,
@@ -366,7 +370,13 @@ pub struct ConnectionArgs {
 
 /// `reconcile scheduler`.
 #[derive(Debug, Args)]
-pub struct ComponentArgs {
+pub struct SchedulerArgs {
+    /// How pods are placed: a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1
+    #[arg(long, value_name = "FILE", env = "RECONCILE_SCHEDULER_CONFIG")]
+    pub scheduler_config: Option<PathBuf>,
+    /// Where metrics are served for Prometheus, as GET /metrics over plain HTTP and to everybody who reaches it
+    #[arg(long, value_name = "ADDRESS:PORT", env = "RECONCILE_METRICS_LISTEN")]
+    pub metrics_listen: Option<std::net::SocketAddr>,
     /// The API server.
     #[command(flatten)]
     pub connection: ConnectionArgs,

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::args::{ApiserverArgs, ComponentArgs, DownArgs, KubeletArgs, Output};
+use super::args::{ApiserverArgs, DownArgs, KubeletArgs, Output, SchedulerArgs};
 use super::data_dir::DataDir;
 use super::progress::Progress;
 use super::supervise::{Supervisor, signals};
-use super::{connect, node, report, serve};
+use super::{connect, node, report, scheduling, serve};
 use crate::kubelet::Down;
-use crate::{kubelet, scheduler};
+use crate::{exposition, gitops, kubelet, scheduler};
 
 /// Serves the API until a signal, and keeps nodes and namespaces tidy.
 pub async fn apiserver(args: ApiserverArgs) -> Result<ExitCode> {
@@ -32,15 +32,34 @@ pub async fn apiserver(args: ApiserverArgs) -> Result<ExitCode> {
 }
 
 /// Schedules until a signal.
-pub async fn scheduler(args: ComponentArgs) -> Result<ExitCode> {
+pub async fn scheduler(args: SchedulerArgs) -> Result<ExitCode> {
     let shutdown = signals()?;
+    let mut configuration = scheduling::configuration(args.scheduler_config.as_deref())?;
+    if args.scheduler_config.is_some() {
+        // What such a file does not say is as for kube-scheduler.
+        configuration.election.elects.get_or_insert(true);
+    }
     let data = DataDir::locate(&args.data)?;
     let config = connect::named(&args.connection, &data).await?;
     report::announce("scheduler", format_args!("scheduling for {}", config.cluster_url))?;
     let client = connect::client(config)?;
-    scheduler::run(client, scheduler::Config::default(), shutdown)
-        .await
-        .context("the scheduler")?;
+    let config = scheduling::config(configuration);
+    let mut supervisor = Supervisor::new(shutdown.clone());
+    if let Some(address) = args.metrics_listen {
+        let listener = serve::listen(address, "--metrics-listen").await?;
+        report::announce("metrics", format_args!("http://{}/metrics", listener.local_addr()?))?;
+        let router = exposition::router(vec![config.metrics.registry()]);
+        let stop = shutdown.clone();
+        supervisor.spawn("metrics", async move {
+            gitops::serve::serve(listener, router, stop)
+                .await
+                .context("serving metrics")
+        });
+    }
+    supervisor.spawn("the scheduler", async move {
+        Ok(scheduler::run(client, config, shutdown).await?)
+    });
+    supervisor.run().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,7 @@ use crate::gitops::telling::Receiver;
 use crate::object::Kind;
 use crate::object::source::{HeldBy, Notification, Source, validate};
 
-/// The most that is read: a file that lists sources is small.
+/// The most that is read: a file that lists sources, or configures the scheduler, is small.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The sources of that file, each as a configuration; `webhook_secret` is theirs.
@@ -79,7 +79,11 @@ pub fn receivers(path: &Path, inputs: &mut gitops::Inputs) -> Result<Vec<Receive
     Receiver::of_files("notifications", &specs).with_context(place)
 }
 
-fn text(flag: &str, path: &Path) -> Result<String> {
+/// What is in the file of that flag.
+///
+/// # Errors
+/// Where it cannot be read, or is too large.
+pub fn text(flag: &str, path: &Path) -> Result<String> {
     let place = || format!("{flag} {}", path.display());
     let length = std::fs::metadata(path).with_context(place)?.len();
     ensure!(

@@ -11,6 +11,7 @@ mod progress;
 mod render;
 mod report;
 mod run;
+mod scheduling;
 mod serve;
 mod sources;
 mod supervise;

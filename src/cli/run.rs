@@ -5,23 +5,24 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Client;
+use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ApplyArgs, RunArgs};
 use super::data_dir::{DataDir, Lock};
 use super::report::Printer;
 use super::supervise::{Supervisor, signals};
-use super::{config_file, connect, node, report, serve};
+use super::{config_file, connect, node, report, scheduling, serve};
 use crate::apiserver::pki::Pki;
 use crate::apiserver::{self, ApiServer};
 use crate::client::Told;
 use crate::gitops::report::Verdict;
-use crate::gitops::telling::{Telling, metrics};
+use crate::gitops::telling::Telling;
 use crate::gitops::trust::{Keyring, Mode, Verify};
 use crate::gitops::webhook::{self, Webhooks};
 use crate::gitops::{Agreed, Presence};
 use crate::store::{Embedded, Store};
-use crate::{gitops, kubelet, scheduler};
+use crate::{exposition, gitops, kubelet, scheduler};
 
 /// Runs what the flags say.
 pub async fn run(args: RunArgs) -> Result<ExitCode> {
@@ -41,7 +42,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         Some(server) => {
             let client = connect::client(server)?;
             let mut supervisor = Supervisor::new(shutdown.clone());
-            let _place = follow(&args, &data, configs, client, &mut supervisor, &shutdown).await?;
+            let _place = follow(&args, &data, configs, client, None, &mut supervisor, &shutdown).await?;
             supervisor.run().await?;
         }
         None => all_in_one(&args, &data, configs, shutdown).await?,
@@ -149,6 +150,7 @@ async fn follow(
     data: &DataDir,
     configs: Vec<gitops::Config>,
     client: Client,
+    measured: Option<Arc<Registry>>,
     supervisor: &mut Supervisor,
     shutdown: &CancellationToken,
 ) -> Result<Option<Lock>> {
@@ -178,9 +180,12 @@ async fn follow(
     if let Some(address) = args.metrics_listen {
         let listener = serve::listen(address, "--metrics-listen").await?;
         report::announce("metrics", format_args!("http://{}/metrics", listener.local_addr()?))?;
-        let (metrics, stop) = (telling.metrics.clone(), shutdown.clone());
+        let registries = [telling.metrics.registry()].into_iter().chain(measured);
+        let (router, stop) = (exposition::router(registries.collect()), shutdown.clone());
         supervisor.spawn("metrics", async move {
-            metrics::serve(listener, metrics, stop).await.context("serving metrics")
+            gitops::serve::serve(listener, router, stop)
+                .await
+                .context("serving metrics")
         });
     }
     let taken = configs.iter().filter_map(|config| config.name.clone()).collect();
@@ -249,6 +254,8 @@ async fn all_in_one(
     configs: Vec<gitops::Config>,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let scheduler = scheduling::config(scheduling::configuration(args.scheduler_config.as_deref())?);
+    let measured = scheduler.metrics.registry();
     data.create()?;
     let _locks = (data.lock()?, data.lock_kubelet()?);
     let serving = serve::start(&args.serving, data, &shutdown).await?;
@@ -261,12 +268,12 @@ async fn all_in_one(
     let mut supervisor = Supervisor::new(shutdown.clone());
     let (api, client_ca) = (serving.api.clone(), serving.client_ca.clone());
     serving.spawn(&mut supervisor, &shutdown);
-    node_components(&api, args, data, Some(client_ca), &mut supervisor, &shutdown)?;
+    node_components(&api, args, data, scheduler, Some(client_ca), &mut supervisor, &shutdown)?;
     let client = serve::in_process(&api, "reconcile");
     let components = tokio::spawn(supervisor.run());
     node::ready(&client, &node::name(&args.node)?).await;
     let mut supervisor = Supervisor::new(shutdown.clone());
-    let _place = follow(args, data, configs, client, &mut supervisor, &shutdown).await?;
+    let _place = follow(args, data, configs, client, Some(measured), &mut supervisor, &shutdown).await?;
     let reconcilers = supervisor.run().await;
     components.await.context("the components")??;
     reconcilers
@@ -277,13 +284,14 @@ fn node_components(
     api: &ApiServer,
     args: &RunArgs,
     data: &DataDir,
+    scheduler: scheduler::Config,
     client_ca: Option<String>,
     supervisor: &mut Supervisor,
     shutdown: &CancellationToken,
 ) -> Result<()> {
     let (client, stop) = (serve::in_process(api, "system:kube-scheduler"), shutdown.clone());
     supervisor.spawn("the scheduler", async move {
-        Ok(scheduler::run(client, scheduler::Config::default(), stop).await?)
+        Ok(scheduler::run(client, scheduler, stop).await?)
     });
     let node = node::config(&args.node, data, args.kubelet_listen, client_ca)?;
     let (client, stop) = (serve::in_process(api, "system:node"), shutdown.clone());
@@ -382,6 +390,7 @@ async fn once_in_process(
     plan: Option<&Agreed>,
     shutdown: CancellationToken,
 ) -> Result<bool> {
+    let scheduler = scheduling::config(scheduling::configuration(args.scheduler_config.as_deref())?);
     data.create()?;
     let _locks = (data.lock()?, data.lock_kubelet()?);
     let store = serve::open_store(data, &args.serving.etcd).await?;
@@ -390,7 +399,7 @@ async fn once_in_process(
     let api = ApiServer::start(apiserver::Config::with_pki(store, &pki, stop.clone())?).await?;
     let mut supervisor = Supervisor::new(stop.clone());
     serve::spawn_controllers(&api, &mut supervisor, &stop);
-    node_components(&api, args, data, None, &mut supervisor, &stop)?;
+    node_components(&api, args, data, scheduler, None, &mut supervisor, &stop)?;
     let client = serve::in_process(&api, "reconcile");
     let components = tokio::spawn(supervisor.run());
     let success = sync_all(&client, args, configs, plan, &stop).await;

@@ -52,7 +52,7 @@ mod requests;
 mod rollback;
 mod run;
 mod schedule;
-mod serve;
+pub mod serve;
 mod source;
 mod sync;
 pub mod telling;

@@ -3,7 +3,7 @@
 mod codec;
 pub mod disruption;
 pub mod field_error;
-mod format;
+pub(crate) mod format;
 pub mod kind;
 mod kinds;
 pub mod managed;

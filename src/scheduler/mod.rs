@@ -5,11 +5,15 @@
 
 pub mod affinity;
 mod bind;
+pub mod configuration;
 mod drive_out;
 pub mod filter;
+mod lead;
+pub mod metrics;
 pub mod node_rules;
 pub mod pod;
 pub mod preemption;
+pub mod profile;
 pub mod queue;
 pub mod refusal;
 mod report;
@@ -22,6 +26,7 @@ pub mod snapshot;
 pub mod spread;
 pub mod state;
 
-pub use run::{Config, Error, run};
+pub use lead::{Config, run};
+pub use run::Error;
 pub use schedule::{Decision, Unschedulable, feasible, schedule};
 pub use snapshot::Snapshot;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PreferredSchedulingTer
 
 use super::affinity::PodTerms;
 use super::node_rules::NodeRules;
+use super::profile::{Profile, Profiles};
 use super::resources::{self, Estimate, Resources};
 use super::snapshot::{Question, Where};
 use super::spread::{Asker, Constraints};
@@ -68,6 +69,8 @@ pub struct PodInfo {
 pub struct PendingPod {
     /// What it has in common with placed pods.
     pub info: Arc<PodInfo>,
+    /// How it is decided on.
+    pub profile: Arc<Profile>,
     /// Seconds since 1970; older goes first.
     pub created_seconds: i64,
     /// Whether it may drive out pods of lower priority.
@@ -145,12 +148,14 @@ pub enum Role {
     Placed(PodInfo, Arc<str>),
     /// It is for us to place.
     Pending(PendingPod),
-    /// It is finished, being deleted, gated or another scheduler's.
+    /// It is for us to place once its scheduling gates are gone.
+    Gated,
+    /// It is finished, being deleted or another scheduler's.
     None,
 }
 
-/// What of this pod concerns a scheduler of that name.
-pub fn role(pod: &Pod, scheduler: &str) -> Role {
+/// What of this pod concerns a scheduler with these profiles.
+pub fn role(pod: &Pod, profiles: &Profiles) -> Role {
     let Some(spec) = &pod.spec else { return Role::None };
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     if matches!(phase, Some("Succeeded" | "Failed")) {
@@ -159,12 +164,17 @@ pub fn role(pod: &Pod, scheduler: &str) -> Role {
     if let Some(node) = spec.node_name.as_deref().filter(|name| !name.is_empty()) {
         return Role::Placed(info(pod, spec), node.into());
     }
-    let ours = spec.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER) == scheduler;
+    let Some(profile) = profiles.of(spec.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER)) else {
+        return Role::None;
+    };
     let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-    if !ours || gated || pod.metadata.deletion_timestamp.is_some() {
+    if pod.metadata.deletion_timestamp.is_some() {
         return Role::None;
     }
-    Role::Pending(read_pending(pod, spec))
+    if gated && profile.keeps_gates {
+        return Role::Gated;
+    }
+    Role::Pending(read_pending(pod, spec, profile.clone()))
 }
 
 /// Tells this pod from any other, also from an earlier one of its name.
@@ -206,15 +216,20 @@ fn info(pod: &Pod, spec: &PodSpec) -> PodInfo {
     }
 }
 
-/// Everything that matters to placing this pod, whoever is to place it.
+/// Everything that matters to placing this pod by the standard profile, whoever is to place it.
 pub fn pending(pod: &Pod) -> PendingPod {
+    pending_by(pod, Profile::standard())
+}
+
+/// The same by another profile.
+pub fn pending_by(pod: &Pod, profile: Arc<Profile>) -> PendingPod {
     match &pod.spec {
-        Some(spec) => read_pending(pod, spec),
-        None => read_pending(pod, &PodSpec::default()),
+        Some(spec) => read_pending(pod, spec, profile),
+        None => read_pending(pod, &PodSpec::default(), profile),
     }
 }
 
-fn read_pending(pod: &Pod, spec: &PodSpec) -> PendingPod {
+fn read_pending(pod: &Pod, spec: &PodSpec, profile: Arc<Profile>) -> PendingPod {
     let info = info(pod, spec);
     let node_rules = NodeRules::read(spec);
     let tolerations = spec.tolerations.clone().unwrap_or_default();
@@ -239,6 +254,7 @@ fn read_pending(pod: &Pod, spec: &PodSpec) -> PendingPod {
         spread: Constraints::read(constraints, &asker),
         asked: Asked::read(info.terms.as_deref()),
         info: Arc::new(info),
+        profile,
         node_rules,
         tolerations,
     }
@@ -308,7 +324,7 @@ mod tests {
 
     fn role_of(spec: Value, metadata: Value, phase: &str) -> Role {
         let pod = serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": {"phase": phase}}));
-        role(&pod.expect("a pod"), DEFAULT_SCHEDULER)
+        role(&pod.expect("a pod"), &Profiles::default())
     }
 
     #[test]
@@ -343,7 +359,7 @@ mod tests {
                 json!({"containers": [], "schedulingGates": [{"name": "g"}]}),
                 json!({}),
                 "Pending",
-                "none",
+                "gated",
             ),
             (
                 "being deleted",
@@ -363,6 +379,7 @@ mod tests {
             let got = match role_of(spec, metadata, phase) {
                 Role::Placed(..) => "placed",
                 Role::Pending(_) => "pending",
+                Role::Gated => "gated",
                 Role::None => "none",
             };
             assert_eq!(got, wanted, "{name}");

@@ -18,10 +18,6 @@ use super::refusal::Refusal;
 use super::schedule::Unschedulable;
 use super::snapshot::{NodeInfo, Snapshot};
 
-/// At least this many nodes are tried, where so many may do; and a tenth of those.
-const FEWEST_TRIED: usize = 100;
-const PART_TRIED: usize = 10;
-
 /// A disruption budget: how many more pods of a kind may go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
@@ -49,6 +45,9 @@ pub struct Victims {
 /// Why a pod drives nobody out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoVictims {
+    /// Its profile does not provide for it.
+    #[error("its profile has no DefaultPreemption.")]
+    NotConfigured,
     /// The pod does not want it.
     #[error("not eligible due to preemptionPolicy=Never.")]
     Never,
@@ -71,6 +70,9 @@ pub fn preempt(
     budgets: &[&Budget],
     seed: u64,
 ) -> Result<Victims, NoVictims> {
+    let Some(tried) = pod.profile.preemption else {
+        return Err(NoVictims::NotConfigured);
+    };
     if !pod.preempts {
         return Err(NoVictims::Never);
     }
@@ -80,7 +82,7 @@ pub fn preempt(
     let (may_help, hopeless): (Vec<_>, Vec<_>) = refused.refusals.iter().partition(|(_, reasons)| room_helps(reasons));
     let no_help = |(node, _): &(Arc<str>, _)| (node.clone(), vec![Refusal::PreemptionNoHelp]);
     let mut refusals: Vec<_> = hopeless.into_iter().map(no_help).collect();
-    let wanted = (may_help.len() / PART_TRIED).max(FEWEST_TRIED);
+    let wanted = tried.of(may_help.len());
     let mut candidates = Vec::new();
     let begin = match may_help.len() {
         0 => 0,

@@ -4,20 +4,30 @@
 //! tried a moment ago), delayed (the API failed it), or taken (being decided on, or bound). Every pod that was
 //! added is in one of these until it is removed.
 
+mod counts;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a pod rests after its first failure; doubles with each, as kube-scheduler's does.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// How long a pod rests at most.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+use counts::Part;
+pub use counts::{Cause, Incoming, Sizes};
+
 /// A pod tried no more often than this goes again at once when nothing else waits: a node that has just joined
 /// should not stay empty for a second. Later, the rest bounds what a crowd of hopeless pods costs.
 const EAGER_ATTEMPTS: u32 = 3;
 /// A parked pod is tried again after this long, whatever happened: the net under a missed event.
 const LONGEST_PARKED: Duration = Duration::from_secs(300);
+
+/// How long a pod rests after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// After the first one; doubles with each.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+}
 
 /// What orders ready pods: priority, then age, then arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,9 +67,36 @@ pub struct Queue {
     eager: BTreeMap<Rank, Arc<str>>,
     parked: BTreeSet<Arc<str>>,
     arrivals: u64,
+    backoff: Backoff,
+    incoming: Incoming,
+}
+
+impl Default for Backoff {
+    /// kube-scheduler's.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Backoff {
+    fn after(self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(31);
+        self.first.saturating_mul(2_u32.pow(doublings)).min(self.longest)
+    }
 }
 
 impl Queue {
+    /// An empty one.
+    pub fn new(backoff: Backoff) -> Self {
+        Self {
+            backoff,
+            ..Self::default()
+        }
+    }
+
     /// Adds a pod that is ready; one that is known already stays where it is.
     pub fn add(&mut self, uid: &Arc<str>, priority: i32, created_seconds: i64) {
         if self.entries.contains_key(uid) {
@@ -72,6 +109,7 @@ impl Queue {
             arrival: self.arrivals,
         };
         self.ready.insert(rank, uid.clone());
+        self.incoming.count(Part::Active, Cause::PodAdd);
         let entry = Entry {
             rank,
             place: Place::Ready,
@@ -103,16 +141,19 @@ impl Queue {
 
     /// Puts a taken pod aside until something changes: it fits nowhere.
     pub fn park(&mut self, uid: &str, now: Instant) {
-        self.fail(uid, now, |_| Place::Parked(now + LONGEST_PARKED));
+        self.fail(uid, now, Part::Unschedulable, |_| Place::Parked(now + LONGEST_PARKED));
     }
 
     /// Puts a pod aside for its back-off: the API failed it. Nothing makes it ready sooner.
     pub fn delay(&mut self, uid: &str, now: Instant) {
-        self.fail(uid, now, |attempts| Place::Delayed(now + backoff(attempts)));
+        let backoff = self.backoff;
+        self.fail(uid, now, Part::Backoff, |attempts| {
+            Place::Delayed(now + backoff.after(attempts))
+        });
     }
 
     /// Something changed that may help a parked pod: makes it ready, after what is left of its back-off.
-    pub fn wake(&mut self, uid: &str, now: Instant) {
+    pub fn wake(&mut self, uid: &str, cause: Cause, now: Instant) {
         let Some(entry) = self
             .entries
             .get(uid)
@@ -120,15 +161,15 @@ impl Queue {
         else {
             return;
         };
-        let due = entry.tried.map_or(now, |tried| tried + backoff(entry.attempts));
-        self.put(
-            uid,
-            if due <= now {
-                Place::Ready
-            } else {
-                Place::BackingOff(due)
-            },
-        );
+        let due = entry
+            .tried
+            .map_or(now, |tried| tried + self.backoff.after(entry.attempts));
+        let (part, place) = match due <= now {
+            true => (Part::Active, Place::Ready),
+            false => (Part::Backoff, Place::BackingOff(due)),
+        };
+        self.incoming.count(part, cause);
+        self.put(uid, place);
     }
 
     /// The pods that fit nowhere.
@@ -156,18 +197,47 @@ impl Queue {
         self.entries.is_empty()
     }
 
+    /// How often a pod was tried in vain.
+    pub fn failures(&self, uid: &str) -> u32 {
+        self.entries.get(uid).map_or(0, |entry| entry.attempts)
+    }
+
+    /// How many pods are where.
+    pub fn sizes(&self) -> Sizes {
+        let unschedulable = self.parked.len();
+        Sizes {
+            active: self.ready.len(),
+            backoff: self.timed.len() - unschedulable,
+            unschedulable,
+            taken: self.entries.len() - self.ready.len() - self.timed.len(),
+        }
+    }
+
+    /// Which pods came where since this was last asked.
+    pub fn take_incoming(&mut self) -> Incoming {
+        std::mem::take(&mut self.incoming)
+    }
+
     fn ripen(&mut self, now: Instant) {
         while let Some((_, uid)) = self.timed.first().filter(|(due, _)| *due <= now) {
             let uid = uid.clone();
+            let parked = self.parked.contains(&uid);
+            let cause = if parked {
+                Cause::UnschedulableTimeout
+            } else {
+                Cause::BackoffComplete
+            };
+            self.incoming.count(Part::Active, cause);
             self.put(&uid, Place::Ready);
         }
     }
 
-    fn fail(&mut self, uid: &str, now: Instant, place: impl Fn(u32) -> Place) {
+    fn fail(&mut self, uid: &str, now: Instant, part: Part, place: impl Fn(u32) -> Place) {
         let Some(entry) = self.entries.get_mut(uid) else { return };
         entry.attempts = entry.attempts.saturating_add(1);
         entry.tried = Some(now);
         let place = place(entry.attempts);
+        self.incoming.count(part, Cause::ScheduleAttemptFailure);
         self.put(uid, place);
     }
 
@@ -212,11 +282,6 @@ impl Queue {
             Place::Taken => {}
         }
     }
-}
-
-fn backoff(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(10);
-    (FIRST_BACKOFF * 2_u32.pow(doublings)).min(LONGEST_BACKOFF)
 }
 
 #[cfg(test)]
@@ -273,11 +338,11 @@ mod tests {
         for attempt in 0..3 {
             assert_eq!(world.pop(attempt).as_deref(), Some("a"), "attempt {attempt}");
             world.queue.park("a", world.at(attempt));
-            world.queue.wake("a", world.at(attempt));
+            world.queue.wake("a", Cause::NodeUpdate, world.at(attempt));
         }
         assert_eq!(world.pop(3).as_deref(), Some("a"), "the third failure is still eager");
         world.queue.park("a", world.at(3));
-        world.queue.wake("a", world.at(4));
+        world.queue.wake("a", Cause::NodeUpdate, world.at(4));
         assert_eq!(world.pop(8_002), None, "the fourth rests eight seconds");
         assert_eq!(world.pop(8_003).as_deref(), Some("a"));
     }
@@ -287,7 +352,7 @@ mod tests {
         let mut world = World::new(&[("eager", 9, 0)]);
         world.pop(0);
         world.queue.park("eager", world.at(0));
-        world.queue.wake("eager", world.at(1));
+        world.queue.wake("eager", Cause::NodeUpdate, world.at(1));
         world.queue.add(&Arc::from("new"), 0, 5);
         assert_eq!(world.pop(1).as_deref(), Some("new"));
         assert_eq!(world.pop(1).as_deref(), Some("eager"));
@@ -301,7 +366,7 @@ mod tests {
         for seconds in [1, 2, 4, 8, 10, 10] {
             assert_eq!(world.pop(now).as_deref(), Some("a"));
             world.queue.delay("a", world.at(now));
-            world.queue.wake("a", world.at(now));
+            world.queue.wake("a", Cause::NodeUpdate, world.at(now));
             assert_eq!(world.pop(now + seconds * 1000 - 1), None);
             now += seconds * 1000;
         }
@@ -320,7 +385,7 @@ mod tests {
                 "parked" => world.queue.park("a", now),
                 "woken" => {
                     world.queue.park("a", now);
-                    world.queue.wake("a", now);
+                    world.queue.wake("a", Cause::NodeUpdate, now);
                 }
                 "delayed" => world.queue.delay("a", now),
                 _ => {}

@@ -18,6 +18,8 @@ pub enum Refusal {
     },
     /// The node selector or the required node affinity.
     NodeAffinity,
+    /// What the profile asks of every node.
+    AddedAffinity,
     /// A host port is taken.
     HostPorts,
     /// The node runs as many pods as it may.
@@ -50,6 +52,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// kube-scheduler's name of the plugin that refuses so; `None` for what is said of preemption.
+    pub fn plugin(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NodeName => "NodeName",
+            Self::Unschedulable => "NodeUnschedulable",
+            Self::Taint { .. } => "TaintToleration",
+            Self::NodeAffinity | Self::AddedAffinity => "NodeAffinity",
+            Self::HostPorts => "NodePorts",
+            Self::TooManyPods | Self::Insufficient { .. } => "NodeResourcesFit",
+            Self::SpreadLabel | Self::Spread => "PodTopologySpread",
+            Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => "InterPodAffinity",
+            Self::NoVictims | Self::PreemptionNoHelp => return None,
+        })
+    }
+
     /// Whether the node might do if there were fewer pods.
     pub fn is_lifted_by_room(&self) -> bool {
         match self {
@@ -61,6 +78,7 @@ impl Refusal {
             | Self::Unschedulable
             | Self::Taint { .. }
             | Self::NodeAffinity
+            | Self::AddedAffinity
             | Self::SpreadLabel
             | Self::PodAffinity
             | Self::NoVictims
@@ -78,6 +96,7 @@ impl fmt::Display for Refusal {
                 return write!(formatter, "node(s) had untolerated taint {{{key}: {value}}}");
             }
             Self::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
+            Self::AddedAffinity => "node(s) didn't match scheduler-enforced node affinity",
             Self::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Self::TooManyPods => "Too many pods",
             Self::Insufficient { resource, .. } => return write!(formatter, "Insufficient {resource}"),

@@ -25,6 +25,30 @@ pub struct Resources {
     pub others: BTreeMap<String, i64>,
 }
 
+/// A resource that nodes are compared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// In thousandths of a core.
+    Cpu,
+    /// In bytes.
+    Memory,
+    /// In bytes.
+    EphemeralStorage,
+    /// Huge pages or an extended resource, by its name.
+    Other(String),
+}
+
+impl From<&str> for Resource {
+    fn from(name: &str) -> Self {
+        match name {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "ephemeral-storage" => Self::EphemeralStorage,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
 /// CPU and memory with a guess for containers that do not ask; only scores use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
@@ -54,6 +78,16 @@ impl Resources {
             }
         }
         read
+    }
+
+    /// How much there is of that resource.
+    pub fn amount(&self, resource: &Resource) -> i64 {
+        match resource {
+            Resource::Cpu => self.cpu_millis,
+            Resource::Memory => self.memory,
+            Resource::EphemeralStorage => self.ephemeral_storage,
+            Resource::Other(name) => self.others.get(name).copied().unwrap_or_default(),
+        }
     }
 
     /// Adds the other's amounts to these.

@@ -1,5 +1,7 @@
 //! The loop: watches feed the state, the state says what is next, the API carries it out.
 
+mod attempt;
+
 use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,10 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::bind::{self, Outcome};
 use super::drive_out::drive_out;
-use super::pod::{DEFAULT_SCHEDULER, PendingPod, PodInfo, uid};
+use super::metrics::{self, Metrics};
+use super::pod::{PendingPod, PodInfo, uid};
 use super::report::{self, Memory, Notice};
-use super::state::{Bound, BudgetKey, State, Step, budget_key};
+use super::state::{BudgetKey, State, Step, budget_key};
+use crate::client::leader::Term;
 use crate::client::{Told, lasting};
+use attempt::Attempt;
 
 /// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
 /// others that use it.
@@ -33,24 +38,6 @@ const MOST_EVENTS: usize = 16;
 const MOST_EVENTS_WAITING: usize = 16_384;
 /// How many decisions are taken in one go before the watches are looked at again, so that none grows stale.
 const MOST_AT_ONCE: usize = 64;
-
-/// How the scheduler runs.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Which pods it places: those whose `schedulerName` is this.
-    pub name: String,
-    /// Where the choice among equally good nodes starts; `None` for anywhere.
-    pub seed: Option<u64>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            name: DEFAULT_SCHEDULER.to_owned(),
-            seed: None,
-        }
-    }
-}
 
 /// Why the scheduler stopped.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +52,24 @@ pub enum Error {
 
 /// What a finished task tells.
 enum Done {
-    Bound(Arc<PendingPod>, Outcome),
+    Bound(Attempt, Outcome),
     NotTold(Arc<str>),
     Stays(Arc<str>),
     Told,
     EventWritten,
 }
 
-/// Places pods until told to stop.
+/// Places pods until told to stop, or for that term, with a state that knows nothing yet.
 ///
 /// # Errors
-/// Where the scheduler cannot go on; a failing API is waited for instead.
-pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let Config { name, seed } = config;
+/// Where it cannot go on; a failing API is waited for instead.
+pub(super) async fn place(
+    client: Client,
+    state: State,
+    metrics: Metrics,
+    term: Option<Term>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     // Finished pods take nothing, so they need not even be sent.
     let unfinished = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     let mut pods = pin!(lasting(watch(Api::<Pod>::all(client.clone()), unfinished), "pods"));
@@ -93,9 +85,10 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     );
     let mut budgets = pin!(lasting(budgets, "poddisruptionbudgets"));
     let mut scheduler = Scheduler {
-        state: State::new(&name, seed.unwrap_or_else(rand::random)),
+        state,
         client,
-        name,
+        metrics,
+        term,
         memory: Memory::default(),
         tasks: JoinSet::new(),
         events: VecDeque::new(),
@@ -139,6 +132,8 @@ struct Listed {
 /// An event that is to be written.
 struct News {
     pod: Arc<PodInfo>,
+    /// In whose name.
+    scheduler: Arc<str>,
     notice: Notice,
     write: report::Write,
     at: Timestamp,
@@ -146,8 +141,10 @@ struct News {
 
 struct Scheduler {
     client: Client,
-    name: String,
     state: State,
+    metrics: Metrics,
+    /// For how long it may decide, where that is limited.
+    term: Option<Term>,
     memory: Memory,
     /// Decisions being carried out, and events being written.
     tasks: JoinSet<Done>,
@@ -161,6 +158,7 @@ impl Scheduler {
     fn advance(&mut self) -> bool {
         let more = self.decide();
         self.write_events(more || self.in_flight() > 0);
+        self.measure();
         more
     }
 
@@ -171,11 +169,13 @@ impl Scheduler {
             return false;
         }
         for _ in 0..MOST_AT_ONCE {
-            if self.in_flight() >= MOST_IN_FLIGHT {
+            let may_not = self.term.as_ref().is_some_and(Term::is_over);
+            if may_not || self.in_flight() >= MOST_IN_FLIGHT {
                 return false;
             }
-            match self.state.next(Instant::now()) {
-                Some(step) => self.start(step),
+            let begun = Instant::now();
+            match self.state.next(begun) {
+                Some(step) => self.start(step, begun),
                 None => return false,
             }
         }
@@ -198,25 +198,35 @@ impl Scheduler {
     fn write_events(&mut self, busy: bool) {
         let most = if busy { MOST_EVENTS_BUSY } else { MOST_EVENTS };
         while self.events_in_flight < most {
-            let Some(News { pod, notice, write, at }) = self.events.pop_front() else {
+            let Some(news) = self.events.pop_front() else {
                 return;
             };
             self.events_in_flight += 1;
-            let (client, name) = (self.client.clone(), self.name.clone());
+            let client = self.client.clone();
             self.tasks.spawn(async move {
-                report::event(&client, &name, &pod, &notice, write, at).await;
+                let News {
+                    pod,
+                    scheduler,
+                    notice,
+                    write,
+                    at,
+                } = news;
+                report::event(&client, &scheduler, &pod, &notice, write, at).await;
                 Done::EventWritten
             });
         }
     }
 
-    fn start(&mut self, step: Step) {
+    fn start(&mut self, step: Step, begun: Instant) {
         let client = self.client.clone();
         match step {
             Step::Bind { pod, node } => {
+                self.metrics.chosen(begun.elapsed());
+                let history = self.state.history(&pod.info.uid);
+                let attempt = Attempt { pod, begun, history };
                 self.tasks.spawn(async move {
-                    let outcome = bind::bind(&client, &pod, &node).await;
-                    Done::Bound(pod, outcome)
+                    let outcome = bind::bind(&client, &attempt.pod, &node).await;
+                    Done::Bound(attempt, outcome)
                 });
             }
             Step::Refuse {
@@ -225,6 +235,11 @@ impl Scheduler {
                 resource_version,
                 victims,
             } => {
+                let outcome = metrics::Outcome::Unschedulable;
+                self.metrics.attempted(&pod.profile.name, outcome, begun.elapsed());
+                if pod.profile.preemption.is_some() {
+                    self.metrics.preempted(victims.len());
+                }
                 for victim in victims {
                     self.drive_out(victim, &pod);
                 }
@@ -236,8 +251,8 @@ impl Scheduler {
     fn drive_out(&mut self, victim: Arc<PodInfo>, by: &PendingPod) {
         let node = by.nominated.as_deref().unwrap_or_default();
         tracing::info!(namespace = %victim.namespace, pod = %victim.name, by = %by.info.name, %node, "driven out");
-        self.tell(&victim, Notice::preempted(by, node));
-        let (client, name) = (self.client.clone(), self.name.clone());
+        self.tell(&victim, &by.profile.name, Notice::preempted(by, node));
+        let (client, name) = (self.client.clone(), by.profile.name.clone());
         self.tasks.spawn(async move {
             match drive_out(&client, &name, &victim).await {
                 Ok(()) => Done::Told,
@@ -251,7 +266,7 @@ impl Scheduler {
 
     fn refuse(&mut self, pod: Arc<PendingPod>, message: String, resource_version: Option<String>) {
         tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %message, "fits nowhere");
-        self.tell(&pod.info, Notice::failed(message.clone()));
+        self.tell(&pod.info, &pod.profile.name, Notice::failed(message.clone()));
         let Some(resource_version) = resource_version else {
             return;
         };
@@ -267,7 +282,7 @@ impl Scheduler {
         });
     }
 
-    fn tell(&mut self, pod: &Arc<PodInfo>, notice: Notice) {
+    fn tell(&mut self, pod: &Arc<PodInfo>, scheduler: &Arc<str>, notice: Notice) {
         let unique = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO)
@@ -280,9 +295,13 @@ impl Scheduler {
             tracing::debug!(pod = %pod.name, reason = notice.reason, "an event is left out, there are too many");
             return;
         }
-        let pod = pod.clone();
-        let at = Timestamp::now();
-        self.events.push_back(News { pod, notice, write, at });
+        self.events.push_back(News {
+            pod: pod.clone(),
+            scheduler: scheduler.clone(),
+            notice,
+            write,
+            at: Timestamp::now(),
+        });
     }
 
     fn done(&mut self, done: Done) {
@@ -292,22 +311,7 @@ impl Scheduler {
             Done::EventWritten => self.events_in_flight -= 1,
             Done::NotTold(uid) => self.state.not_told(&uid, now),
             Done::Stays(uid) => self.state.victim_stays(&uid, now),
-            Done::Bound(pod, outcome) => {
-                let Outcome { bound, ours, error } = outcome;
-                if let Bound::On(node) = &bound {
-                    if ours {
-                        tracing::debug!(namespace = %pod.info.namespace, pod = %pod.info.name, %node, "bound");
-                        self.tell(&pod.info, Notice::scheduled(&pod, node));
-                    }
-                    self.memory.forget(&pod.info.uid);
-                }
-                if let (Bound::Not, Some(error)) = (&bound, &error) {
-                    let error = Told(error);
-                    tracing::warn!(pod = %pod.info.name, %error, "binding failed and is tried again");
-                    self.tell(&pod.info, Notice::failed(format!("binding failed: {error}")));
-                }
-                self.state.bound(&pod.info.uid, &bound, now);
-            }
+            Done::Bound(attempt, outcome) => self.settled(attempt, outcome, now),
         }
     }
 

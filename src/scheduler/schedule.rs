@@ -79,7 +79,7 @@ pub(super) fn choose(
     if let Some(decision) = nominated(pod, snapshot, filters) {
         return Ok(decision);
     }
-    let wanted = nodes_to_find(snapshot.node_count(), None);
+    let wanted = nodes_to_find(snapshot.node_count(), pod.profile.percentage_of_nodes);
     let mut nodes: Vec<&NodeInfo> = Vec::new();
     let mut turns = 0;
     for (turn, node) in snapshot.nodes_in_turn(begin) {

@@ -8,9 +8,10 @@ use std::path::Path;
 use paths::paths;
 
 /// Our modules, and which others of ours each may name. `cli` wires everything and is named by nobody.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("object", &[]),
     ("client", &[]),
+    ("exposition", &[]),
     ("store", &[]),
     ("apiserver", &["object", "store"]),
     ("gitops", &["object", "client"]),
@@ -22,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
         &[
             "object",
             "client",
+            "exposition",
             "store",
             "apiserver",
             "gitops",

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use reconcile::exposition;
 use reconcile::gitops::manage::Sources;
+use reconcile::gitops::serve;
 use reconcile::gitops::telling::Telling;
-use reconcile::gitops::telling::metrics::{self, Metrics};
+use reconcile::gitops::telling::metrics::Metrics;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,7 +30,8 @@ impl Scraped {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        tokio::spawn(metrics::serve(listener, metrics.clone(), stop.clone()));
+        let router = exposition::router(vec![metrics.registry()]);
+        tokio::spawn(serve::serve(listener, router, stop.clone()));
         Scraped {
             address,
             _stop: stop.drop_guard(),

@@ -7,6 +7,7 @@
 //! | `node(s) had taint {k: v}, that the pod didn't tolerate` | 1.25 | `node(s) had untolerated taint {k: v}` |
 //! | `node(s) didn't match Pod's node affinity` | 1.21 | `node(s) didn't match Pod's node affinity/selector` |
 //! | `node(s) didn't match pod affinity/anti-affinity` beside a second, finer reason of the same node | 1.21 | the finer reason alone |
+//! | score NodeResourcesLeastAllocated | 1.22 | NodeResourcesFit |
 //! | weights: TaintToleration 1, NodeAffinity 1, InterPodAffinity 1 | 1.23 | 3, 2, 2 (the test multiplies by the recorded ones) |
 //! | NodeResourcesBalancedAllocation from the difference of shares, guesses included | 1.22 | from the standard deviation of what is asked for |
 
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use reconcile::scheduler::pod::{PendingPod, Role, pending, role};
+use reconcile::scheduler::profile::Profiles;
 use reconcile::scheduler::score::PLUGINS;
 use reconcile::scheduler::snapshot::NodeInfo;
 use reconcile::scheduler::{Snapshot, feasible, schedule};
@@ -27,11 +29,19 @@ const RECORDED_WEIGHTS: [(&str, i64); 7] = [
     ("NodeAffinity", 1),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 1),
-    ("NodeResourcesLeastAllocated", 1),
+    ("NodeResourcesFit", 1),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
 ];
 const BALANCED: &str = "NodeResourcesBalancedAllocation";
+
+/// What 1.20 called the score of NodeResourcesFit.
+fn recorded_name(plugin: &str) -> &str {
+    match plugin {
+        "NodeResourcesFit" => "NodeResourcesLeastAllocated",
+        other => other,
+    }
+}
 
 type Scores = BTreeMap<String, BTreeMap<String, i64>>;
 
@@ -65,7 +75,7 @@ impl Row {
             snapshot.set_node(node);
         }
         for pod in &self.existing {
-            let Role::Placed(info, node) = role(pod, "default-scheduler") else {
+            let Role::Placed(info, node) = role(pod, &Profiles::default()) else {
                 panic!("an existing pod has a node")
             };
             snapshot.set_pod(info.into(), &node);
@@ -107,7 +117,7 @@ impl Row {
             let wanted = if plugin == BALANCED {
                 balanced(&self.pod, &self.existing, &fits)
             } else {
-                recorded[plugin].clone()
+                recorded[recorded_name(plugin)].clone()
             };
             same(plugin, &wanted, &ours[plugin])?;
         }

@@ -47,10 +47,11 @@ impl Server {
     }
 
     pub fn scheduler_over(&self, client: Client) -> Running {
-        let shutdown = CancellationToken::new();
-        let config = scheduler::Config::default();
-        let task = tokio::spawn(scheduler::run(client, config, shutdown.clone()));
-        Running { shutdown, task }
+        Running::start(client, scheduler::Config::default())
+    }
+
+    pub fn scheduler_with(&self, config: scheduler::Config) -> Running {
+        Running::start(self.client.clone(), config)
     }
 
     pub fn pods(&self) -> Api<Pod> {
@@ -161,6 +162,12 @@ pub struct Running {
 }
 
 impl Running {
+    fn start(client: Client, config: scheduler::Config) -> Self {
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(scheduler::run(client, config, shutdown.clone()));
+        Self { shutdown, task }
+    }
+
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.expect("no panic").expect("no error");

@@ -3,11 +3,14 @@
 mod binding;
 mod controllers;
 mod disruption;
+mod electing;
 mod foreign;
 mod gates;
 mod harness;
 mod killed;
+mod measured;
 mod preempting;
 mod processes;
+mod profiles;
 mod refusing;
 mod simulation;

@@ -25,16 +25,48 @@ pub type Check<'a> = Box<dyn Fn(&NodeInfo) -> Verdict + 'a>;
 /// A rule: `None` where it has nothing to say about this pod.
 type Rule = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Option<Check<'a>>;
 
+/// A rule with its name.
+#[derive(Debug)]
+pub struct Plugin {
+    /// kube-scheduler's name of it.
+    pub name: &'static str,
+    rule: Rule,
+}
+
 /// Every rule, in kube-scheduler's order: the first that refuses a node gives that node's reasons.
-const RULES: &[Rule] = &[
-    unschedulable::check,
-    node_name::check,
-    taints::check,
-    node_affinity::check,
-    host_ports::check,
-    resources::check,
-    spread::check,
-    pod_affinity::check,
+pub const PLUGINS: &[Plugin] = &[
+    Plugin {
+        name: "NodeUnschedulable",
+        rule: unschedulable::check,
+    },
+    Plugin {
+        name: "NodeName",
+        rule: node_name::check,
+    },
+    Plugin {
+        name: "TaintToleration",
+        rule: taints::check,
+    },
+    Plugin {
+        name: "NodeAffinity",
+        rule: node_affinity::check,
+    },
+    Plugin {
+        name: "NodePorts",
+        rule: host_ports::check,
+    },
+    Plugin {
+        name: "NodeResourcesFit",
+        rule: resources::check,
+    },
+    Plugin {
+        name: "PodTopologySpread",
+        rule: spread::check,
+    },
+    Plugin {
+        name: "InterPodAffinity",
+        rule: pod_affinity::check,
+    },
 ];
 
 /// The rules that apply to one pod, made ready.
@@ -45,10 +77,11 @@ pub struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    /// Makes the rules ready for this pod in this cluster.
+    /// Makes the rules of the pod's profile ready for it in this cluster.
     pub fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
+        let plugins = pod.profile.filters.iter();
         Self {
-            checks: RULES.iter().filter_map(|rule| rule(pod, snapshot)).collect(),
+            checks: plugins.filter_map(|plugin| (plugin.rule)(pod, snapshot)).collect(),
             refused: HashMap::new(),
         }
     }

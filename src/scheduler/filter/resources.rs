@@ -10,10 +10,18 @@ use crate::scheduler::resources::Resources;
 use crate::scheduler::snapshot::{NodeInfo, Snapshot};
 
 pub(super) fn check<'a>(pod: &'a PendingPod, _: &'a Snapshot) -> Option<Check<'a>> {
-    Some(Box::new(|node| fits(&pod.info.requests, node)))
+    let needed = &pod.info.requests;
+    let fit = &pod.profile.fit;
+    let others = needed
+        .others
+        .iter()
+        .filter(|(name, needed)| **needed > 0 && !fit.ignores(name));
+    let others: Vec<_> = others.map(|(name, needed)| (name.as_str(), *needed)).collect();
+    Some(Box::new(move |node| fits(needed, &others, node)))
 }
 
-fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
+/// `others` are those of `needed` that a node may be refused for.
+fn fits(needed: &Resources, others: &[(&str, i64)], node: &NodeInfo) -> Verdict {
     let mut refusals = Vec::new();
     let pods = i64::try_from(node.pods.len()).unwrap_or(i64::MAX);
     if pods >= node.allowed_pods {
@@ -42,8 +50,8 @@ fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
         has.ephemeral_storage,
         taken.ephemeral_storage,
     );
-    for (name, needed) in needed.others.iter().filter(|(_, needed)| **needed > 0) {
-        let amount = |list: &Resources| list.others.get(name).copied().unwrap_or_default();
+    for (name, needed) in others {
+        let amount = |list: &Resources| list.others.get(*name).copied().unwrap_or_default();
         check(name, *needed, amount(has), amount(taken));
     }
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
@@ -60,6 +68,15 @@ mod tests {
             others: [("example.com/gpu".to_owned(), gpus)].into(),
             ..Resources::default()
         }
+    }
+
+    fn fits(needed: &Resources, node: &NodeInfo) -> Verdict {
+        let others: Vec<_> = needed
+            .others
+            .iter()
+            .map(|(name, needed)| (name.as_str(), *needed))
+            .collect();
+        super::fits(needed, &others, node)
     }
 
     #[test]

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::scheduler::pod::{Role, pending, role};
+use crate::scheduler::profile::Profiles;
 use crate::scheduler::schedule;
 
 /// Nodes of one core and the pods on them: `(name, node, priority, millis of CPU, started)`.
@@ -17,7 +18,7 @@ fn cluster(nodes: &[&str], pods: &[(&str, &str, i32, i64, i64)]) -> Snapshot {
         let started = k8s_openapi::jiff::Timestamp::from_second(*started).expect("a time");
         pod["status"] = json!({"startTime": started.to_string()});
         let pod = serde_json::from_value(pod).expect("a pod");
-        let Role::Placed(info, node) = role(&pod, "default-scheduler") else {
+        let Role::Placed(info, node) = role(&pod, &Profiles::default()) else {
             panic!("a pod with a node is placed")
         };
         snapshot.set_pod(info.into(), &node);
@@ -215,7 +216,7 @@ fn those_who_keep_others_away_go_too() {
     lonely["spec"]["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
         {"labelSelector": {"matchLabels": {"app": "new"}}, "topologyKey": "zone"},
     ]}});
-    let Role::Placed(info, name) = role(&serde_json::from_value(lonely).expect("a pod"), "default-scheduler") else {
+    let Role::Placed(info, name) = role(&serde_json::from_value(lonely).expect("a pod"), &Profiles::default()) else {
         panic!("a pod with a node is placed")
     };
     snapshot.set_pod(info.into(), &name);

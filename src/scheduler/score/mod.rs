@@ -2,9 +2,9 @@
 
 mod balanced_allocation;
 mod image_locality;
-mod least_allocated;
 mod node_affinity;
 mod pod_affinity;
+mod resources;
 mod spread;
 mod taint_toleration;
 
@@ -18,6 +18,7 @@ pub const MAX: i64 = 100;
 type Rule = fn(&PendingPod, &Snapshot, &[&NodeInfo]) -> Option<Vec<i64>>;
 
 /// A rule with its name and how much it counts.
+#[derive(Debug)]
 pub struct Plugin {
     /// kube-scheduler's name of it.
     pub name: &'static str,
@@ -56,9 +57,9 @@ pub const PLUGINS: &[Plugin] = &[
         rule: pod_affinity::score,
     },
     Plugin {
-        name: "NodeResourcesLeastAllocated",
+        name: "NodeResourcesFit",
         weight: 1,
-        rule: least_allocated::score,
+        rule: resources::score,
     },
     Plugin {
         name: "NodeResourcesBalancedAllocation",
@@ -72,15 +73,15 @@ pub const PLUGINS: &[Plugin] = &[
     },
 ];
 
-/// Each node's weighted sum over all rules, in their order.
+/// Each node's weighted sum over all rules of the pod's profile, in the nodes' order.
 pub fn totals(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) -> Vec<i64> {
     let mut totals = vec![0; nodes.len()];
-    for plugin in PLUGINS {
+    for (plugin, weight) in &pod.profile.scores {
         let Some(scores) = (plugin.rule)(pod, snapshot, nodes) else {
             continue;
         };
         for (total, score) in totals.iter_mut().zip(scores) {
-            *total += plugin.weight * score;
+            *total += weight * score;
         }
     }
     totals

@@ -6,10 +6,11 @@ use super::MAX;
 use crate::scheduler::pod::PendingPod;
 use crate::scheduler::snapshot::{NodeInfo, Snapshot, Tally, Wish};
 
-/// What being required near by a pod already there weighs: kube-scheduler's default.
-const REQUIRED_NEAR_WEIGHT: i64 = 1;
-
 pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
+    if pod.profile.prefers_alone && pod.asked.preferred.is_empty() {
+        return None;
+    }
+    let required_near_weight = pod.profile.required_near_weight;
     let own: Vec<(i64, Cow<Tally>)> = pod
         .asked
         .preferred
@@ -30,7 +31,7 @@ pub(super) fn score(pod: &PendingPod, snapshot: &Snapshot, nodes: &[&NodeInfo]) 
             .map(|(weight, tally)| weight * tally.at(node).unwrap_or_default());
         let theirs = theirs.iter().map(|wish| {
             let (near, preferred) = wish.liked(node);
-            REQUIRED_NEAR_WEIGHT * near + preferred
+            required_near_weight * near + preferred
         });
         own.sum::<i64>() + theirs.sum::<i64>()
     };

@@ -76,6 +76,11 @@ impl Snapshot {
         self.zones.len()
     }
 
+    /// How many pods are placed.
+    pub fn pod_count(&self) -> usize {
+        self.placed.len()
+    }
+
     /// The node of that name, if it exists.
     pub fn node(&self, name: &str) -> Option<&NodeInfo> {
         let node = self.slots[*self.by_name.get(name)?].as_ref()?;

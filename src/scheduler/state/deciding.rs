@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::{State, Step};
 use crate::scheduler::filter::Filters;
 use crate::scheduler::pod::{PendingPod, PodInfo};
-use crate::scheduler::preemption::{self, Budget, Victims};
+use crate::scheduler::preemption::{self, Budget, NoVictims, Victims};
+use crate::scheduler::queue::Cause;
 use crate::scheduler::refusal::Refusal;
 use crate::scheduler::schedule::{Decision, Unschedulable, choose};
 use crate::scheduler::snapshot::Slot;
@@ -17,6 +18,7 @@ impl State {
     pub fn next(&mut self, now: Instant) -> Option<Step> {
         let uid = self.queue.pop(now)?;
         let pod = self.waiting.get(&uid).expect("every queued pod waits").pod.clone();
+        self.refused.remove(&uid);
         self.seed = self.seed.wrapping_add(1);
         self.snapshot.prepare(&pod);
         Some(match self.decide(&pod) {
@@ -74,7 +76,7 @@ impl State {
         self.snapshot.set_pod(pod.info.clone(), &decision.node);
         self.give_up(pod.nominated.clone().filter(|kept| *kept != decision.node), now);
         if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
-            self.wake_related(now);
+            self.wake_related(Cause::AssignedPodAdd, now);
         }
         Step::Bind {
             pod,
@@ -88,10 +90,10 @@ impl State {
         let (nominated, victims) = match preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed) {
             Ok(Victims { node, pods, .. }) => (Some(node), pods),
             Err(why) => {
-                if !refused.refusals.is_empty() {
+                if !refused.refusals.is_empty() && why != NoVictims::NotConfigured {
                     message = format!("{message} preemption: {why}");
                 }
-                let waits = matches!(why, preemption::NoVictims::Ending);
+                let waits = matches!(why, NoVictims::Ending);
                 (pod.nominated.clone().filter(|_| waits), Vec::new())
             }
         };
@@ -102,6 +104,7 @@ impl State {
         }
         let pod = self.nominate(&pod, nominated.clone(), now);
         self.queue.park(&pod.info.uid, now);
+        self.refused.add(&pod.info.uid, &pod.profile.name, refused);
         let told = Some((message.clone(), nominated));
         let resource_version = self.waiting.get_mut(&pod.info.uid).and_then(|waiting| {
             let news = waiting.told != told;
@@ -128,7 +131,7 @@ impl State {
                 if other.nominated.as_ref() == Some(node) && other.info.priority < pod.info.priority {
                     let other = other.clone();
                     self.note(&other, None);
-                    self.queue.wake(&uid, now);
+                    self.queue.wake(&uid, Cause::Preemption, now);
                 }
             }
         }

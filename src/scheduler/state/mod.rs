@@ -1,21 +1,26 @@
 //! Everything the scheduler knows, and what it does next. Synchronous: events and results go in, steps come out;
 //! the time is an argument and nothing here waits. What is next is decided in [`deciding`].
 
+mod budgets;
+mod counted;
 mod deciding;
+mod refused;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt as _;
 
 use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo, Role, role, uid};
 use super::preemption::{self, Budget};
-use super::queue::Queue;
+use super::profile::Profiles;
+use super::queue::{Backoff, Cause, Queue};
 use super::snapshot::Snapshot;
+pub use budgets::{BudgetKey, budget_key};
+pub use counted::{Counted, History};
+use refused::Refused;
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,19 +63,18 @@ struct Waiting {
     resource_version: String,
     /// What its status says, while that is that it fits nowhere.
     told: Option<Told>,
+    /// When it was first heard of as one that could be placed.
+    since: Instant,
     /// It counts on a node already; the binding is under way, or done and not seen yet.
     assumed: bool,
 }
-
-/// A disruption budget's namespace and name.
-pub type BudgetKey = (String, String);
 
 /// What a status says of a pod that fits nowhere: the message, and the node nominated.
 type Told = (String, Option<Arc<str>>);
 
 /// The scheduler's memory.
 pub struct State {
-    scheduler: String,
+    profiles: Profiles,
     snapshot: Snapshot,
     queue: Queue,
     waiting: HashMap<Arc<str>, Waiting>,
@@ -80,22 +84,27 @@ pub struct State {
     driven_out: HashSet<Arc<str>>,
     /// Disruption budgets by namespace and name.
     budgets: HashMap<BudgetKey, Budget>,
+    /// Pods that wait for their gates to go.
+    gated: HashSet<Arc<str>>,
+    refused: Refused,
     seed: u64,
     /// Where the next look at the nodes begins.
     turn: usize,
 }
 
 impl State {
-    /// Knows nothing yet; places pods that ask for a scheduler of this name.
-    pub fn new(scheduler: impl Into<String>, seed: u64) -> Self {
+    /// Knows nothing yet; places pods that one of the profiles is for.
+    pub fn new(profiles: Profiles, backoff: Backoff, seed: u64) -> Self {
         Self {
-            scheduler: scheduler.into(),
+            profiles,
             snapshot: Snapshot::default(),
-            queue: Queue::default(),
+            queue: Queue::new(backoff),
             waiting: HashMap::new(),
             nominated: HashSet::new(),
             driven_out: HashSet::new(),
             budgets: HashMap::new(),
+            gated: HashSet::new(),
+            refused: Refused::default(),
             seed,
             turn: 0,
         }
@@ -113,17 +122,30 @@ impl State {
 
     /// Takes in a pod that is new or changed.
     pub fn pod_changed(&mut self, pod: &Pod, now: Instant) {
-        match role(pod, &self.scheduler) {
+        let role = role(pod, &self.profiles);
+        if matches!(role, Role::Gated) {
+            self.gated.insert(uid(pod));
+        } else if !self.gated.is_empty() {
+            self.gated.remove(&uid(pod));
+        }
+        match role {
             Role::Placed(info, node) => self.placed(info, &node, now),
             Role::Pending(pending) => self.pending(pod, pending, now),
             // An assumed pod goes on counting until its binding is settled.
-            Role::None if self.is_assumed(&uid(pod)) && !is_finished(pod) => {}
+            Role::None | Role::Gated if self.is_assumed(&uid(pod)) && !is_finished(pod) => {}
+            Role::Gated => self.forget(&uid(pod), now),
             Role::None => self.pod_gone(&uid(pod), now),
         }
     }
 
     /// Forgets a pod.
     pub fn pod_gone(&mut self, uid: &str, now: Instant) {
+        self.gated.remove(uid);
+        self.forget(uid, now);
+    }
+
+    /// Forgets all that is known of a pod but its gates.
+    fn forget(&mut self, uid: &str, now: Instant) {
         let kept = self.forget_waiting(uid);
         self.driven_out.remove(uid);
         self.queue.remove(uid);
@@ -134,14 +156,15 @@ impl State {
     /// Takes in a node that is new or changed.
     pub fn node_changed(&mut self, node: &Node, now: Instant) {
         if self.snapshot.set_node(node) {
-            self.wake_for(node.metadata.name.as_deref().unwrap_or_default(), now);
+            let name = node.metadata.name.as_deref().unwrap_or_default();
+            self.wake_for(name, Cause::NodeUpdate, now);
         }
     }
 
     /// Forgets a node.
     pub fn node_gone(&mut self, name: &str, now: Instant) {
         self.snapshot.remove_node(name);
-        self.wake_for(name, now);
+        self.wake_for(name, Cause::NodeDelete, now);
     }
 
     /// Takes in a namespace that is new or changed.
@@ -149,33 +172,13 @@ impl State {
         let name = namespace.metadata.name.as_deref().unwrap_or_default();
         let labels = namespace.metadata.labels.clone().unwrap_or_default();
         if self.snapshot.set_namespace(name, labels) {
-            self.wake_related(now);
+            self.wake_related(Cause::NamespaceUpdate, now);
         }
     }
 
     /// Forgets a namespace.
     pub fn namespace_gone(&mut self, name: &str) {
         self.snapshot.remove_namespace(name);
-    }
-
-    /// Takes in a disruption budget that is new or changed; one that is of no pods is as good as gone.
-    pub fn budget_changed(&mut self, budget: &PodDisruptionBudget) {
-        match Budget::read(budget) {
-            Some(read) => {
-                self.budgets.insert(budget_key(budget), read);
-            }
-            None => self.budget_gone(budget),
-        }
-    }
-
-    /// Forgets a disruption budget.
-    pub fn budget_gone(&mut self, budget: &PodDisruptionBudget) {
-        self.budgets.remove(&budget_key(budget));
-    }
-
-    /// Forgets every disruption budget that a complete list did not have.
-    pub fn keep_budgets(&mut self, listed: &HashSet<BudgetKey>) {
-        self.budgets.retain(|key, _| listed.contains(key));
     }
 
     /// A pod that was to be driven out could not be told to go: whoever waits for its room decides again.
@@ -185,13 +188,14 @@ impl State {
             return;
         }
         for uid in self.nominated.clone() {
-            self.queue.wake(&uid, now);
+            self.queue.wake(&uid, Cause::Preemption, now);
         }
     }
 
     /// Forgets every pod that a complete list did not have.
     pub fn keep_pods(&mut self, listed: &HashSet<Arc<str>>, now: Instant) {
-        let known = self.waiting.keys().cloned().chain(self.snapshot.placed_uids());
+        let known = self.waiting.keys().chain(&self.gated).cloned();
+        let known = known.chain(self.snapshot.placed_uids());
         for uid in known.filter(|uid| !listed.contains(uid)).collect::<Vec<_>>() {
             self.pod_gone(&uid, now);
         }
@@ -217,7 +221,7 @@ impl State {
                 let moved = self.snapshot.node_of(uid).filter(|assumed| *assumed != node).cloned();
                 if let Some(assumed) = moved {
                     self.snapshot.set_pod(waiting.pod.info.clone(), node);
-                    self.wake_for(&assumed, now);
+                    self.wake_for(&assumed, Cause::AssignedPodDelete, now);
                 }
             }
             Bound::Not => {
@@ -253,6 +257,7 @@ impl State {
 
     /// Returns the node that was kept for the pod, if it does not count there.
     fn forget_waiting(&mut self, uid: &str) -> Option<Arc<str>> {
+        self.refused.remove(uid);
         self.nominated.remove(uid);
         let waiting = self.waiting.remove(uid).filter(|waiting| !waiting.assumed)?;
         waiting.pod.nominated.clone()
@@ -261,7 +266,7 @@ impl State {
     /// A node is not kept for a pod any more: others may have it.
     fn give_up(&mut self, kept: Option<Arc<str>>, now: Instant) {
         if let Some(node) = kept {
-            self.wake_for(&node, now);
+            self.wake_for(&node, Cause::AssignedPodDelete, now);
         }
     }
 
@@ -285,8 +290,8 @@ impl State {
         self.snapshot.set_pod(info.into(), node);
         match before {
             // It moved or shrank, perhaps.
-            Some(before) => self.wake_for(&before, now),
-            None => self.wake_related(now),
+            Some(before) => self.wake_for(&before, Cause::AssignedPodUpdate, now),
+            None => self.wake_related(Cause::AssignedPodAdd, now),
         }
         self.give_up(kept.filter(|kept| kept != node), now);
         debug_assert!(self.snapshot.node_of(&uid) == Some(node));
@@ -305,6 +310,7 @@ impl State {
                 pod: Arc::new(pending),
                 resource_version,
                 told,
+                since: now,
                 assumed: false,
             };
             self.waiting.insert(uid, waiting);
@@ -316,7 +322,7 @@ impl State {
         pending.nominated.clone_from(&waiting.pod.nominated);
         if !waiting.assumed && *waiting.pod != pending {
             waiting.pod = Arc::new(pending);
-            self.queue.wake(&uid, now);
+            self.queue.wake(&uid, Cause::PodUpdate, now);
         }
     }
 
@@ -329,16 +335,16 @@ impl State {
         if kept_away {
             // It may have kept others off every node near its own.
             for uid in self.queue.parked() {
-                self.queue.wake(&uid, now);
+                self.queue.wake(&uid, Cause::AssignedPodDelete, now);
             }
         } else {
-            self.wake_for(&node, now);
+            self.wake_for(&node, Cause::AssignedPodDelete, now);
         }
     }
 
     /// Wakes the parked pods that this node may now take, as it is or once others have left, and those that look beyond a
     /// node.
-    fn wake_for(&mut self, node: &str, now: Instant) {
+    fn wake_for(&mut self, node: &str, cause: Cause, now: Instant) {
         if self.queue.none_parked() {
             return;
         }
@@ -360,16 +366,16 @@ impl State {
             // Whatever becomes of the node that is made free for it, it is for the pod to know.
             let awaits = pod.nominated.as_deref() == Some(node);
             if any || awaits || pod.looks_beyond() || may_take() {
-                self.queue.wake(&uid, now);
+                self.queue.wake(&uid, cause, now);
             }
         }
     }
 
     /// Wakes the parked pods whose chances depend on other pods.
-    fn wake_related(&mut self, now: Instant) {
+    fn wake_related(&mut self, cause: Cause, now: Instant) {
         for uid in self.queue.parked() {
             if self.waiting.get(&uid).is_some_and(|waiting| waiting.pod.looks_beyond()) {
-                self.queue.wake(&uid, now);
+                self.queue.wake(&uid, cause, now);
             }
         }
     }
@@ -378,11 +384,6 @@ impl State {
 fn is_finished(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-/// Tells a budget from every other.
-pub fn budget_key(budget: &PodDisruptionBudget) -> BudgetKey {
-    (budget.namespace().unwrap_or_default(), budget.name_any())
 }
 
 /// What the pod's status says, if that is that it fits nowhere.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -22,7 +24,7 @@ fn pod(name: &str, priority: i32, node: Option<&str>, metadata: &Value) -> Pod {
 
 /// Two nodes of one core, each with a pod of low priority.
 fn full(now: Instant) -> State {
-    let mut state = State::new("default-scheduler", 1);
+    let mut state = State::new(Profiles::default(), Backoff::default(), 1);
     for (node, there) in [("a", "low-a"), ("b", "low-b")] {
         let object = json!({"metadata": {"name": node}, "status": {"allocatable": {"cpu": "1", "pods": "10"}}});
         state.node_changed(&serde_json::from_value(object).expect("a node"), now);
@@ -155,7 +157,7 @@ fn a_victim_that_cannot_be_told_to_go_is_chosen_again() {
 
 /// One node of one core that is made free for a pod of priority 10, for which another of priority 5 has to wait.
 fn reserved(now: Instant) -> State {
-    let mut state = State::new("default-scheduler", 1);
+    let mut state = State::new(Profiles::default(), Backoff::default(), 1);
     let node = json!({"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "1", "pods": "10"}}});
     state.node_changed(&serde_json::from_value(node).expect("a node"), now);
     state.pod_changed(&pod("low", 1, Some("a"), &json!({})), now);
@@ -197,7 +199,7 @@ fn a_change_lets_the_more_important_drive_out_others() {
         let status = json!({"allocatable": {"cpu": "1", "pods": "10"}});
         serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status})).expect("a node")
     };
-    let mut state = State::new("default-scheduler", 1);
+    let mut state = State::new(Profiles::default(), Backoff::default(), 1);
     for (name, there) in [("a", "low-a"), ("b", "low-b")] {
         state.node_changed(&node(name, true), now);
         state.pod_changed(&pod(there, 1, Some(name), &json!({})), now);

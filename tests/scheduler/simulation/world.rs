@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 use reconcile::scheduler::pod::{PendingPod, Role, pending, role};
 use reconcile::scheduler::preemption::preempt;
+use reconcile::scheduler::profile::Profiles;
+use reconcile::scheduler::queue::Backoff;
 use reconcile::scheduler::state::{Bound, State, Step};
 use reconcile::scheduler::{Snapshot, feasible, schedule};
 
@@ -72,7 +74,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         Self {
-            state: State::new("default-scheduler", 1),
+            state: State::new(Profiles::default(), Backoff::default(), 1),
             now: Instant::now(),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
@@ -325,7 +327,7 @@ impl World {
             snapshot.set_node(&node(name, shape));
         }
         for pod in self.pods.values() {
-            if let Role::Placed(info, node) = role(pod, "default-scheduler") {
+            if let Role::Placed(info, node) = role(pod, &Profiles::default()) {
                 snapshot.set_pod(info.into(), &node);
             }
         }

@@ -1,32 +1,22 @@
 //! Counts and measures what goes on, for Prometheus. A source has series for as long as it is followed.
 
 mod labels;
-mod text;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use std::{fmt, io};
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::gitops::observed::{Delivery, Observed, Round, Step};
 use crate::gitops::report::{Cause, Report, Reporter};
-use crate::gitops::serve;
 use labels::{ActionLabel, Fetched, Of, Outcome, Synced, Webhook, With};
 
 /// Upper bounds of the buckets for how long syncs take: from one where nothing changes to one that waits for pods to go.
@@ -37,7 +27,7 @@ const SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
-    registry: Registry,
+    registry: Arc<Registry>,
     families: Families,
     /// Names that are measured, with how often: while one follower hands over to the next, both are.
     measured: Mutex<HashMap<String, usize>>,
@@ -72,7 +62,7 @@ impl Default for Metrics {
         registry.register("build_info", "Which version this is, always 1", build);
         Self(Arc::new(Inner {
             families: Families::register(&mut registry),
-            registry,
+            registry: Arc::new(registry),
             measured: Mutex::default(),
         }))
     }
@@ -96,30 +86,9 @@ impl Metrics {
         }
     }
 
-    /// `GET /metrics` and `GET /healthz`.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/metrics", get(show))
-            .route("/healthz", get(async || "ok\n"))
-            .with_state(self.clone())
-    }
-}
-
-/// Serves them, in the clear and to everybody, until `shutdown`.
-///
-/// # Errors
-/// None so far; connections that fail are logged.
-pub async fn serve(listener: TcpListener, metrics: Metrics, shutdown: CancellationToken) -> io::Result<()> {
-    serve::serve(listener, metrics.router(), shutdown).await
-}
-
-async fn show(State(metrics): State<Metrics>) -> Response {
-    match text::encode(&metrics.0.registry) {
-        Ok(text) => ([(CONTENT_TYPE, text::CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+    /// All that is measured, to be shown.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.0.registry.clone()
     }
 }
 

@@ -13,6 +13,7 @@ pub use admit::{
 };
 
 pub use defaults::default_pull_policy;
+pub(crate) use validate::validate_node_affinity;
 
 use super::Strategy;
 use super::selectable::{Selectable, field, flag};

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::scheduler::pod::{Role, role};
 use crate::scheduler::preemption::Budget;
+use crate::scheduler::profile::Profiles;
 use crate::scheduler::snapshot::Snapshot;
 
 const APPS: [&str; 3] = ["x", "y", "z"];
@@ -105,7 +106,7 @@ impl World {
             object["spec"]["nodeName"] = json!(node_name(pod.node));
             let started = k8s_openapi::jiff::Timestamp::from_second(pod.started).expect("a time");
             object["status"] = json!({"startTime": started.to_string()});
-            let Role::Placed(info, node) = role(&serde_json::from_value(object).expect("a pod"), "default-scheduler")
+            let Role::Placed(info, node) = role(&serde_json::from_value(object).expect("a pod"), &Profiles::default())
             else {
                 panic!("a pod with a node is placed")
             };

@@ -30,7 +30,7 @@ pub(super) fn validate(affinity: &Affinity, at: &Path, errors: &mut Vec<FieldErr
 }
 
 /// A pod's `nodeAffinity`.
-pub(super) fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec<FieldError>) {
+pub(crate) fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec<FieldError>) {
     if let Some(selector) = &affinity.required_during_scheduling_ignored_during_execution {
         let field = at.child(REQUIRED).child("nodeSelectorTerms");
         if selector.node_selector_terms.is_empty() {

@@ -18,6 +18,7 @@ use std::fmt::Display;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde::Serialize;
 
+pub(crate) use affinity::validate_node as validate_node_affinity;
 pub(super) use update::{validate_status_update, validate_update};
 
 use crate::object::field_error::{FieldError, Path};

@@ -1,18 +1,48 @@
-//! Writes metrics in Prometheus' text format, version 0.0.4, which every scraper reads. The library writes OpenMetrics:
-//! there a counter's family lacks the `_total` that its samples have, and a line ends the text.
+//! Shows what is measured to Prometheus, in its text format, version 0.0.4, which every scraper reads. What is measured, and
+//! who may listen, is for others to say.
+//!
+//! The library writes OpenMetrics: there a counter's family lacks the `_total` that its samples have, and a line ends the
+//! text.
 
 use std::fmt::Error;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 /// What the format is called.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `GET /metrics`, one registry after the other, and `GET /healthz`.
+pub fn router(registries: Vec<Arc<Registry>>) -> Router {
+    Router::new()
+        .route("/metrics", get(show))
+        .route("/healthz", get(async || "ok\n"))
+        .with_state(Arc::from(registries))
+}
+
+async fn show(State(registries): State<Arc<[Arc<Registry>]>>) -> Response {
+    match encode(&registries) {
+        Ok(text) => ([(CONTENT_TYPE, FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
 
 /// All metrics as text.
-pub fn encode(registry: &Registry) -> Result<String, Error> {
+fn encode(registries: &[Arc<Registry>]) -> Result<String, Error> {
     let mut open = String::new();
-    text::encode_registry(&mut open, registry)?;
+    for registry in registries {
+        text::encode_registry(&mut open, registry)?;
+    }
     Ok(classic(&open))
 }
 
