@@ -40,6 +40,7 @@ impl Cli {
             Some(Command::Sync(args)) => &args.source.log,
             Some(Command::Rollback(args)) => &args.source.log,
             Some(Command::Forget(args)) => &args.log,
+            Some(Command::Explain(args)) => &args.log,
             Some(Command::Suspend(args) | Command::Resume(args) | Command::Approve(args) | Command::History(args)) => {
                 &args.log
             }
@@ -113,6 +114,9 @@ pub enum Command {
     History(SourceArgs),
     /// Forget a source that nobody follows: what is known of it goes, and the objects that it made stay
     Forget(ForgetArgs),
+    /// Show why a pod is on its node or on none: what each node is worth or what keeps the pod out, and what would have to
+    /// change; exit 1 when there is no such pod
+    Explain(ExplainArgs),
 }
 
 /// Everything in one process, or only the reconciler where an API server is named.
@@ -517,10 +521,40 @@ pub struct ForgetArgs {
     pub log: LogArgs,
 }
 
+/// `reconcile explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The pod's name
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Its namespace [default: the one of the kubeconfig's context, or "default"]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Show every node, also in a large cluster
+    #[arg(long)]
+    pub all: bool,
+    /// What the scheduler was told to decide by: a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1
+    #[arg(long, value_name = "FILE", env = "RECONCILE_SCHEDULER_CONFIG")]
+    pub scheduler_config: Option<PathBuf>,
+    /// How output is written: text (or table) for people, json and yaml with everything, name for the nodes that fit
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILE_OUTPUT")]
+    pub output: Output,
+    /// The API server.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Where state lies.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
 /// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// One JSON document.
     Json,

@@ -5,6 +5,7 @@ mod components;
 mod config_file;
 mod connect;
 mod data_dir;
+mod explain;
 mod logging;
 mod node;
 mod progress;
@@ -72,5 +73,6 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Command::Approve(args)) => sources::approve(args).await,
         Some(Command::History(args)) => sources::history(args).await,
         Some(Command::Forget(args)) => sources::forget(args).await,
+        Some(Command::Explain(args)) => explain::explain(args).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Terms that name pods: who is meant, and where "near" ends. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, WeightedPodAffinityTerm};
@@ -104,6 +105,25 @@ impl Term {
     /// Tells this term from every other.
     pub fn id(&self) -> &Arc<str> {
         &self.id
+    }
+}
+
+/// `app=web in default`.
+impl fmt::Display for Who {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.selector {
+            None => formatter.write_str("no pods")?,
+            Some(selector) if selector.selects_all() => formatter.write_str("any pods")?,
+            Some(selector) => write!(formatter, "{selector}")?,
+        }
+        match (&self.namespace_selector, &self.namespaces[..]) {
+            (None, names) => write!(formatter, " in {}", names.join(", ")),
+            (Some(selector), _) if selector.selects_all() => formatter.write_str(" in any namespace"),
+            (Some(selector), []) => write!(formatter, " in namespaces with {selector}"),
+            (Some(selector), names) => {
+                write!(formatter, " in {} and namespaces with {selector}", names.join(", "))
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use super::queue::{Incoming, Sizes};
 use super::state::{Counted, History};
 
-/// Pods that took more attempts than this are measured together, as kube-scheduler does.
+/// Pods that took this many attempts, or more, are measured together, as kube-scheduler does.
 const MOST_ATTEMPTS: u32 = 15;
 
 /// All that the scheduler measures. Cheap to clone; clones share.
@@ -26,18 +26,32 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
+    attempts: Attempts,
+    standing: Standing,
+}
+
+/// What is counted once a pod.
+struct Attempts {
     attempts: Family<Attempted, Counter>,
     attempt_seconds: Family<Attempted, Histogram, Doubling>,
     algorithm_seconds: Histogram,
     attempts_of_pod: Histogram,
-    pod_seconds: Family<Attempts, Histogram, Doubling>,
-    pending: Family<Queued, Gauge>,
-    incoming: Family<Arrived, Counter>,
+    pod_seconds: Family<Took, Histogram, Doubling>,
     preemptions: Counter,
     victims: Histogram,
-    unschedulable: Family<RefusedBy, Gauge>,
-    cache: Family<Held, Gauge>,
 }
+
+/// How things stand, and what came to the queue. What is set all the time is not looked up.
+struct Standing {
+    pending: [Gauge; PENDING.len()],
+    cache: [Gauge; CACHE.len()],
+    incoming: Family<Arrived, Counter>,
+    unschedulable: Family<RefusedBy, Gauge>,
+}
+
+/// The labels of [`Standing::pending`] and [`Standing::cache`].
+const PENDING: [&str; 4] = ["active", "backoff", "unschedulable", "gated"];
+const CACHE: [&str; 3] = ["nodes", "pods", "assumed_pods"];
 
 /// How an attempt to place a pod ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +71,7 @@ struct Attempted {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Attempts {
+struct Took {
     attempts: String,
 }
 
@@ -107,8 +121,18 @@ const VICTIMS: Doubling = Doubling { first: 1.0, count: 7 };
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("scheduler");
-        let to = &mut registry;
-        let inner = Inner {
+        let (attempts, standing) = (Attempts::register(&mut registry), Standing::register(&mut registry));
+        Self(Arc::new(Inner {
+            registry: Arc::new(registry),
+            attempts,
+            standing,
+        }))
+    }
+}
+
+impl Attempts {
+    fn register(to: &mut Registry) -> Self {
+        Self {
             attempts: registered(
                 to,
                 "schedule_attempts",
@@ -139,18 +163,6 @@ impl Default for Metrics {
                 "How long pods waited for a node, from when they could be placed until they were bound",
                 Family::new_with_constructor(POD),
             ),
-            pending: registered(
-                to,
-                "pending_pods",
-                "Pods that wait: active ones are next, others rest (backoff), fit nowhere (unschedulable) or are gated",
-                Family::default(),
-            ),
-            incoming: registered(
-                to,
-                "queue_incoming_pods",
-                "Pods that came to a queue, and through what",
-                Family::default(),
-            ),
             preemptions: registered(
                 to,
                 "preemption_attempts",
@@ -163,24 +175,40 @@ impl Default for Metrics {
                 "How many pods were driven out for one",
                 VICTIMS.new_metric(),
             ),
+        }
+    }
+}
+
+impl Standing {
+    fn register(to: &mut Registry) -> Self {
+        let pending: Family<Queued, Gauge> = registered(
+            to,
+            "pending_pods",
+            "Pods that wait: active ones are next, others rest (backoff), fit nowhere (unschedulable) or are gated",
+            Family::default(),
+        );
+        let cache: Family<Held, Gauge> = registered(
+            to,
+            "cache_size",
+            "What is known of the cluster: nodes, pods on them, and those of them that are not bound yet",
+            Family::default(),
+        );
+        Self {
+            pending: PENDING.map(|queue| pending.get_or_create_owned(&Queued { queue })),
+            cache: CACHE.map(|r#type| cache.get_or_create_owned(&Held { r#type })),
+            incoming: registered(
+                to,
+                "queue_incoming_pods",
+                "Pods that came to a queue, and through what",
+                Family::default(),
+            ),
             unschedulable: registered(
                 to,
                 "unschedulable_pods",
                 "Pods that fit nowhere, by every plugin that refused a node",
                 Family::default(),
             ),
-            cache: registered(
-                to,
-                "cache_size",
-                "What is known of the cluster: nodes, pods on them, and those of them that are not bound yet",
-                Family::default(),
-            ),
-            registry: Arc::default(),
-        };
-        Self(Arc::new(Inner {
-            registry: Arc::new(registry),
-            ..inner
-        }))
+        }
     }
 }
 
@@ -206,7 +234,7 @@ impl Metrics {
 
     /// A node was chosen.
     pub(super) fn chosen(&self, took: Duration) {
-        self.0.algorithm_seconds.observe(took.as_secs_f64());
+        self.0.attempts.algorithm_seconds.observe(took.as_secs_f64());
     }
 
     /// An attempt came to its end.
@@ -219,27 +247,32 @@ impl Metrics {
                 Outcome::Error => "error",
             },
         };
-        self.0.attempts.get_or_create(&of).inc();
-        self.0.attempt_seconds.get_or_create(&of).observe(took.as_secs_f64());
+        let Attempts {
+            attempts,
+            attempt_seconds,
+            ..
+        } = &self.0.attempts;
+        attempts.get_or_create(&of).inc();
+        attempt_seconds.get_or_create(&of).observe(took.as_secs_f64());
     }
 
     /// A pod was bound after all that.
     pub(super) fn bound(&self, history: History, now: Instant) {
         let History { attempt, since } = history;
-        self.0.attempts_of_pod.observe(f64::from(attempt));
+        self.0.attempts.attempts_of_pod.observe(f64::from(attempt));
         let attempts = match attempt {
-            few @ 0..=MOST_ATTEMPTS => few.to_string(),
+            few @ 0..MOST_ATTEMPTS => few.to_string(),
             _ => format!("{MOST_ATTEMPTS}+"),
         };
-        let waited = self.0.pod_seconds.get_or_create(&Attempts { attempts });
+        let waited = self.0.attempts.pod_seconds.get_or_create(&Took { attempts });
         waited.observe(now.saturating_duration_since(since).as_secs_f64());
     }
 
     /// It was looked for pods to be driven out, and so many were.
     pub(super) fn preempted(&self, victims: usize) {
-        self.0.preemptions.inc();
+        self.0.attempts.preemptions.inc();
         if victims > 0 {
-            self.0.victims.observe(victims as f64);
+            self.0.attempts.victims.observe(victims as f64);
         }
     }
 
@@ -257,24 +290,22 @@ impl Metrics {
             nodes,
             pods,
         } = *counted;
-        for (queue, count) in [
-            ("active", active),
-            ("backoff", backoff),
-            ("unschedulable", unschedulable),
-            ("gated", gated),
-        ] {
-            set(&self.0.pending.get_or_create(&Queued { queue }), count);
-        }
-        for (r#type, count) in [("nodes", nodes), ("pods", pods), ("assumed_pods", taken)] {
-            set(&self.0.cache.get_or_create(&Held { r#type }), count);
-        }
+        let Standing { pending, cache, .. } = &self.0.standing;
+        let counts = [active, backoff, unschedulable, gated];
+        pending.iter().zip(counts).for_each(|(gauge, count)| set(gauge, count));
+        let counts = [nodes, pods, taken];
+        cache.iter().zip(counts).for_each(|(gauge, count)| set(gauge, count));
     }
 
     /// How many pods of a profile a plugin keeps from being placed.
     pub(super) fn refused(&self, profile: &str, plugin: &'static str, pods: usize) {
         let profile = profile.to_owned();
         set(
-            &self.0.unschedulable.get_or_create(&RefusedBy { plugin, profile }),
+            &self
+                .0
+                .standing
+                .unschedulable
+                .get_or_create(&RefusedBy { plugin, profile }),
             pods,
         );
     }
@@ -282,7 +313,11 @@ impl Metrics {
     /// Pods that came to queues.
     pub(super) fn arrived(&self, incoming: &Incoming) {
         for (queue, event, count) in incoming.iter() {
-            self.0.incoming.get_or_create(&Arrived { event, queue }).inc_by(count);
+            self.0
+                .standing
+                .incoming
+                .get_or_create(&Arrived { event, queue })
+                .inc_by(count);
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod affinity;
 mod bind;
 pub mod configuration;
 mod drive_out;
+pub mod explain;
 pub mod filter;
 mod lead;
 pub mod metrics;

@@ -37,31 +37,65 @@ impl NodeRules {
 
     /// Whether the node has every label selected and satisfies any of the required terms.
     pub fn hold(&self, node: &NodeInfo) -> bool {
-        let mut selected = self.selector.iter();
-        selected.all(|(key, value)| node.labels.get(key) == Some(value))
+        self.missing_labels(node).next().is_none()
             && self
                 .terms
                 .as_ref()
                 .is_none_or(|terms| terms.iter().any(|term| term_matches(term, node)))
     }
+
+    /// The labels selected that the node has not, or not with that value.
+    pub fn missing_labels<'a>(&'a self, node: &'a NodeInfo) -> impl Iterator<Item = (&'a String, &'a String)> {
+        let selected = self.selector.iter();
+        selected.filter(|(key, value)| node.labels.get(*key) != Some(*value))
+    }
+
+    /// What the node lacks of each required term, any of which would do; `None` where it satisfies one, or none is
+    /// required. A term without requirements is left out: no node can satisfy it.
+    pub fn unmet_terms<'a>(&'a self, node: &'a NodeInfo) -> Option<Vec<Vec<Unmet<'a>>>> {
+        unmet_terms(self.terms.as_ref()?, node)
+    }
+}
+
+/// The same of any terms; `None` where the node satisfies one.
+pub fn unmet_terms<'a>(terms: &'a [NodeSelectorTerm], node: &'a NodeInfo) -> Option<Vec<Vec<Unmet<'a>>>> {
+    if terms.iter().any(|term| term_matches(term, node)) {
+        return None;
+    }
+    let unmet = terms.iter().map(|term| unmet(term, node).collect::<Vec<_>>());
+    Some(unmet.filter(|unmet| !unmet.is_empty()).collect())
+}
+
+/// A requirement that a node does not satisfy.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmet<'a> {
+    /// What is required.
+    pub requirement: &'a NodeSelectorRequirement,
+    /// What the node has; `None` for nothing.
+    pub actual: Option<&'a str>,
 }
 
 /// Whether the node satisfies every requirement of the term; a term without any selects nothing.
 pub fn term_matches(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    if expressions.is_empty() && fields.is_empty() {
-        return false;
-    }
-    let label = |key: &str| node.labels.get(key).map(String::as_str);
+    let requires = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    (requires(&term.match_expressions) || requires(&term.match_fields)) && unmet(term, node).next().is_none()
+}
+
+fn unmet<'a>(term: &'a NodeSelectorTerm, node: &'a NodeInfo) -> impl Iterator<Item = Unmet<'a>> {
+    let expressions = term.match_expressions.iter().flatten();
+    let fields = term.match_fields.iter().flatten();
+    let labels = expressions.map(|requirement| Unmet {
+        requirement,
+        actual: node.labels.get(&requirement.key).map(String::as_str),
+    });
     // The name is the one field that the API allows here.
-    let field = |key: &str| (key == "metadata.name").then_some(&*node.name);
-    expressions
-        .iter()
-        .all(|requirement| holds(requirement, label(&requirement.key)))
-        && fields
-            .iter()
-            .all(|requirement| holds(requirement, field(&requirement.key)))
+    let fields = fields.map(|requirement| Unmet {
+        requirement,
+        actual: (requirement.key == "metadata.name").then_some(&*node.name),
+    });
+    labels
+        .chain(fields)
+        .filter(|Unmet { requirement, actual }| !holds(requirement, *actual))
 }
 
 fn holds(requirement: &NodeSelectorRequirement, actual: Option<&str>) -> bool {

@@ -14,8 +14,6 @@ use super::spread::{Asker, Constraints};
 
 /// The scheduler that pods are for which name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
-/// What a host port is bound to where the pod does not say.
-const ANY_ADDRESS: &str = "0.0.0.0";
 
 /// A port taken on the node itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +27,16 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// What a host port is bound to where the pod does not say.
+    pub const ANY_ADDRESS: &str = "0.0.0.0";
+
     /// Whether both cannot be had on one node.
     pub fn conflicts(&self, other: &Self) -> bool {
         self.port == other.port
             && self.protocol == other.protocol
-            && (self.address == other.address || self.address == ANY_ADDRESS || other.address == ANY_ADDRESS)
+            && (self.address == other.address
+                || self.address == Self::ANY_ADDRESS
+                || other.address == Self::ANY_ADDRESS)
     }
 }
 
@@ -164,7 +167,7 @@ pub fn role(pod: &Pod, profiles: &Profiles) -> Role {
     if let Some(node) = spec.node_name.as_deref().filter(|name| !name.is_empty()) {
         return Role::Placed(info(pod, spec), node.into());
     }
-    let Some(profile) = profiles.of(spec.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER)) else {
+    let Some(profile) = profiles.of(scheduler_name(pod)) else {
         return Role::None;
     };
     let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
@@ -175,6 +178,13 @@ pub fn role(pod: &Pod, profiles: &Profiles) -> Role {
         return Role::Gated;
     }
     Role::Pending(read_pending(pod, spec, profile.clone()))
+}
+
+/// The name of the scheduler that the pod is for.
+pub fn scheduler_name(pod: &Pod) -> &str {
+    let spec = pod.spec.as_ref();
+    let named = spec.and_then(|spec| spec.scheduler_name.as_deref());
+    named.unwrap_or(DEFAULT_SCHEDULER)
 }
 
 /// Tells this pod from any other, also from an earlier one of its name.
@@ -309,7 +319,7 @@ fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
             Some(value) => value.to_owned(),
         };
         ports.push(HostPort {
-            address: text(&port.host_ip, ANY_ADDRESS),
+            address: text(&port.host_ip, HostPort::ANY_ADDRESS),
             protocol: text(&port.protocol, "TCP"),
             port: number,
         });

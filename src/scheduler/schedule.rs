@@ -123,7 +123,7 @@ pub fn feasible<'a>(pod: &PendingPod, snapshot: &'a Snapshot) -> Vec<&'a NodeInf
 }
 
 /// Each node's reasons.
-fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
+pub(super) fn explain(filters: &Filters, snapshot: &Snapshot) -> Unschedulable {
     let refused = |node: &NodeInfo| Some((node.name.clone(), filters.check(node).err()?));
     Unschedulable {
         refusals: snapshot.nodes().filter_map(refused).collect(),

@@ -4,6 +4,7 @@ mod binding;
 mod controllers;
 mod disruption;
 mod electing;
+mod explaining;
 mod foreign;
 mod gates;
 mod harness;

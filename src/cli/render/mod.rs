@@ -1,9 +1,11 @@
 //! What the reconciler says, as text for people. Pure: whether there are colours and how wide the terminal is come in.
 
+mod explain;
 mod plan;
 mod report;
 mod status;
 
+pub use explain::explanation;
 pub use plan::plan;
 pub use report::{COLUMN, report};
 pub use status::{Watched, forgotten, history, statuses};
@@ -77,6 +79,24 @@ fn count(number: usize, what: &str) -> String {
     }
 }
 
+/// Breaks text into lines of so many columns, between words; a longer word is a line of its own.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        let length = line.chars().count() + 1 + word.chars().count();
+        if line.is_empty() {
+            line.push_str(word);
+        } else if length <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +106,7 @@ mod tests {
         assert_eq!(cut("short", 5), "short");
         assert_eq!(cut("a longer text", 9), "a longer…");
         assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb c");
+        assert_eq!(wrap("three short words", 11), ["three short", "words"]);
+        assert_eq!(wrap("extraordinarily long", 8), ["extraordinarily", "long"]);
     }
 }

@@ -76,6 +76,7 @@ where
     };
     loop {
         let Some(begun) = shutdown.run_until_cancelled(candidate.acquire()).await else {
+            candidate.release().await;
             return Ok(());
         };
         let (name, identity) = (&candidate.terms.name, &candidate.identity);
@@ -184,16 +185,30 @@ impl Candidate {
         Ok(None)
     }
 
-    /// Gives the lease back, so that whoever stands by need not wait.
-    async fn release(&mut self) {
-        // Where the last renewal failed, nobody knows what is there.
-        let Some(held) = self.held.take() else { return };
-        let (params, free) = (PostParams::default(), released(&held, Timestamp::now()));
-        let written = self.leases.replace(&self.terms.name, &params, &free);
-        match timeout(RELEASE_TIMEOUT, written).await {
-            Ok(Ok(_)) => {}
+    /// Gives the lease back if it is ours, so that whoever stands by need not wait.
+    async fn release(&self) {
+        match timeout(RELEASE_TIMEOUT, self.give_back()).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(error = %Told(&error), "a lease was not given back and expires"),
             Err(_) => tracing::debug!("a lease was not given back in time and expires"),
+        }
+    }
+
+    /// Reads it first: a write that was under way in the end may or may not have been done.
+    async fn give_back(&self) -> Result<(), kube::Error> {
+        loop {
+            let Some(lease) = self.leases.get_opt(&self.terms.name).await? else {
+                return Ok(());
+            };
+            let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref());
+            if holder != Some(&self.identity) {
+                return Ok(());
+            }
+            let (params, free) = (PostParams::default(), released(&lease, Timestamp::now()));
+            match self.leases.replace(&self.terms.name, &params, &free).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                other => return other.map(drop),
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 //! once. Pure: the text comes in as an argument.
 
 mod arguments;
+#[cfg(test)]
+mod decision_tests;
 mod elect;
 mod plugins;
 mod strict;

@@ -67,9 +67,10 @@ pub(super) fn decode<T: DeserializeOwned>(value: Value, at: &str, report: &mut R
     match read {
         Ok(read) => Some(read),
         Err(error) => {
-            report
-                .0
-                .push(format!("{}: {error}", beneath(&track.path().to_string())));
+            report.0.push(format!(
+                "{}: {error}; correct the value",
+                beneath(&track.path().to_string())
+            ));
             None
         }
     }

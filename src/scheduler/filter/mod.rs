@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use super::pod::PendingPod;
 use super::refusal::Refusal;
 use super::snapshot::{NodeInfo, Slot, Snapshot};
+pub(super) use pod_affinity::Neighbours;
+pub(super) use spread::Counted;
 
 /// Whether a node takes the pod, or every reason of this rule why not.
 pub type Verdict = Result<(), Vec<Refusal>>;
@@ -100,6 +102,13 @@ impl<'a> Filters<'a> {
             Some(refusals) => Err(refusals.clone()),
             None => self.checks.iter().try_for_each(|check| check(node)),
         }
+    }
+
+    /// The reasons of every rule that refuses this node, not only of the first.
+    pub fn every_reason(&self, node: &NodeInfo) -> Vec<Refusal> {
+        let refused = self.refused.get(&node.slot).cloned();
+        let refusals = self.checks.iter().filter_map(|check| check(node).err());
+        refused.into_iter().chain(refusals).flatten().collect()
     }
 }
 

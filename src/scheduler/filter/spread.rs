@@ -5,32 +5,20 @@ use std::borrow::Cow;
 use super::Check;
 use crate::scheduler::pod::PendingPod;
 use crate::scheduler::refusal::Refusal;
-use crate::scheduler::snapshot::{Snapshot, Tally};
+use crate::scheduler::snapshot::{NodeInfo, Snapshot, Tally};
 use crate::scheduler::spread::Constraint;
 
 pub(super) fn check<'a>(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Option<Check<'a>> {
-    let constraints = &pod.spread.hard;
-    if constraints.is_empty() {
+    let counted = Counted::all(pod, snapshot);
+    if counted.is_empty() {
         return None;
     }
-    let counted: Vec<Counted> = constraints
-        .iter()
-        .map(|constraint| Counted::new(constraint, pod, snapshot))
-        .collect();
     Some(Box::new(move |node| {
-        for Counted {
-            constraint,
-            tally,
-            emptiest,
-            this,
-        } in &counted
-        {
-            if !node.labels.contains_key(constraint.question.topology_key()) {
-                return Err(vec![Refusal::SpreadLabel]);
-            }
-            let there = tally.at(node).unwrap_or_default();
-            if there + this - emptiest > constraint.max_skew {
-                return Err(vec![Refusal::Spread]);
+        for counted in &counted {
+            match counted.skew(node) {
+                None => return Err(vec![Refusal::SpreadLabel]),
+                Some(skew) if skew > counted.constraint.max_skew => return Err(vec![Refusal::Spread]),
+                Some(_) => {}
             }
         }
         Ok(())
@@ -38,15 +26,24 @@ pub(super) fn check<'a>(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Option<C
 }
 
 /// A constraint and the pods that count.
-struct Counted<'a> {
-    constraint: &'a Constraint,
+pub(in crate::scheduler) struct Counted<'a> {
+    pub constraint: &'a Constraint,
     tally: Cow<'a, Tally>,
-    emptiest: i64,
+    /// How many pods the emptiest domain holds.
+    pub emptiest: i64,
     /// 1 where the pod itself will count.
     this: i64,
 }
 
 impl<'a> Counted<'a> {
+    /// Every constraint of the pod that must be kept.
+    pub fn all(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Vec<Self> {
+        let constraints = pod.spread.hard.iter();
+        constraints
+            .map(|constraint| Self::new(constraint, pod, snapshot))
+            .collect()
+    }
+
     fn new(constraint: &'a Constraint, pod: &PendingPod, snapshot: &'a Snapshot) -> Self {
         let tally = snapshot.tally(&constraint.question);
         // With fewer domains than there should be, the missing ones are empty ones.
@@ -58,5 +55,16 @@ impl<'a> Counted<'a> {
             this: i64::from(constraint.question.means(&pod.info, snapshot.namespaces())),
             tally,
         }
+    }
+
+    /// How far the node's domain would be ahead of the emptiest with the pod; `None` where the node has no such label.
+    pub fn skew(&self, node: &NodeInfo) -> Option<i64> {
+        node.labels.get(self.constraint.question.topology_key())?;
+        Some(self.there(node) + self.this - self.emptiest)
+    }
+
+    /// How many pods count in the node's domain.
+    pub fn there(&self, node: &NodeInfo) -> i64 {
+        self.tally.at(node).unwrap_or_default()
     }
 }

@@ -34,7 +34,7 @@ impl Plugin {
     }
 }
 
-/// Every rule.
+/// Every rule, in kube-scheduler's order.
 pub const PLUGINS: &[Plugin] = &[
     Plugin {
         name: "TaintToleration",
@@ -47,6 +47,11 @@ pub const PLUGINS: &[Plugin] = &[
         rule: node_affinity::score,
     },
     Plugin {
+        name: "NodeResourcesFit",
+        weight: 1,
+        rule: resources::score,
+    },
+    Plugin {
         name: "PodTopologySpread",
         weight: 2,
         rule: spread::score,
@@ -55,11 +60,6 @@ pub const PLUGINS: &[Plugin] = &[
         name: "InterPodAffinity",
         weight: 2,
         rule: pod_affinity::score,
-    },
-    Plugin {
-        name: "NodeResourcesFit",
-        weight: 1,
-        rule: resources::score,
     },
     Plugin {
         name: "NodeResourcesBalancedAllocation",

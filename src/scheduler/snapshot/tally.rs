@@ -82,6 +82,11 @@ impl Question {
         &self.topology_key
     }
 
+    /// Those that a pod counts if all of them mean it.
+    pub fn who(&self) -> &[Who] {
+        &self.who
+    }
+
     /// Whether this pod is one of those counted.
     pub fn means(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
         self.who.iter().all(|who| who.means(pod, namespaces))

@@ -1,0 +1,77 @@
+//! What explaining looks at: lists of the cluster read into what the scheduler decides by.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt as _;
+
+use crate::scheduler::pod::{PendingPod, PodInfo, Role, role};
+use crate::scheduler::preemption::Budget;
+use crate::scheduler::profile::Profiles;
+use crate::scheduler::snapshot::Snapshot;
+
+/// The cluster at one moment, as a scheduler sees it.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// What the scheduler decides by, each for pods of another `schedulerName`; pods of others are not its own.
+    pub(super) profiles: Profiles,
+    pub(super) snapshot: Snapshot,
+    pub(super) budgets: Vec<Budget>,
+    /// Pods that wait for a node that is being made free for them.
+    nominated: Vec<(Arc<PodInfo>, Arc<str>)>,
+}
+
+impl World {
+    /// Reads lists of one moment.
+    pub fn new<'a>(
+        profiles: Profiles,
+        nodes: &[Node],
+        pods: impl IntoIterator<Item = &'a Pod>,
+        namespaces: &[Namespace],
+        budgets: &[PodDisruptionBudget],
+    ) -> Self {
+        let mut snapshot = Snapshot::default();
+        for namespace in namespaces {
+            snapshot.set_namespace(&namespace.name_any(), namespace.labels().clone());
+        }
+        for node in nodes {
+            snapshot.set_node(node);
+        }
+        let mut nominated = Vec::new();
+        for pod in pods {
+            match role(pod, &profiles) {
+                Role::Placed(info, node) => snapshot.set_pod(info.into(), &node),
+                Role::Pending(pending) => nominated.extend(pending.nominated.map(|node| (pending.info, node))),
+                Role::None | Role::Gated => {}
+            }
+        }
+        Self {
+            profiles,
+            snapshot,
+            budgets: budgets.iter().filter_map(Budget::read).collect(),
+            nominated,
+        }
+    }
+
+    /// The cluster without the pod itself.
+    pub(super) fn without(&self, pod: &PendingPod) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        snapshot.remove_pod(&pod.info.uid);
+        snapshot.prepare(pod);
+        snapshot
+    }
+
+    /// The cluster with the other pods that this node is being made free for, if they are as important as this one, as if
+    /// they were there; `None` where there are none.
+    pub(super) fn with_reserved(&self, pod: &PendingPod, snapshot: &Snapshot, node: &str) -> Option<Snapshot> {
+        let others = self.nominated.iter();
+        let mut before = others
+            .filter(|(other, kept)| **kept == *node && other.uid != pod.info.uid && other.priority >= pod.info.priority)
+            .peekable();
+        before.peek()?;
+        let mut snapshot = snapshot.clone();
+        before.for_each(|(other, node)| snapshot.set_pod(other.clone(), node));
+        Some(snapshot)
+    }
+}
