@@ -84,7 +84,7 @@ fn node_cases() -> Vec<Case> {
             none(),
             vec![],
             "NodeAffinity",
-            vec!["drop the required node affinity, which no node can satisfy"],
+            vec!["drop the node affinity, which no node can satisfy"],
         ),
         (
             "every rule, not only the first",
