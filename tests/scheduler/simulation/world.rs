@@ -47,7 +47,7 @@ pub enum Fate {
 
 enum PodEvent {
     Changed(Box<Pod>),
-    Gone(Pod),
+    Gone(Box<Pod>),
 }
 
 enum NodeEvent {
@@ -128,7 +128,7 @@ impl World {
             return;
         };
         let pod = self.pods.remove(&uid).expect("it is there");
-        self.pod_events.push_back(PodEvent::Gone(pod));
+        self.pod_events.push_back(PodEvent::Gone(pod.into()));
     }
 
     fn deliver_pod(&mut self) {
@@ -203,7 +203,7 @@ impl World {
         if self.driven_out.is_multiple_of(3) {
             self.state.victim_stays(uid, self.now);
         } else if let Some(pod) = self.pods.remove(uid) {
-            self.pod_events.push_back(PodEvent::Gone(pod));
+            self.pod_events.push_back(PodEvent::Gone(pod.into()));
         }
     }
 
