@@ -29,13 +29,15 @@ pub async fn explain(args: ExplainArgs) -> Result<ExitCode> {
     let config = connect::named(&args.connection, &data).await?;
     let namespace = args.namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = connect::answering(config).await?;
-    let explanation = match look(&client, profiles, &namespace, &args.pod).await {
+    // Asked for by itself first: a cluster is much to read for a name that is wrong.
+    let asked = match Api::<Pod>::namespaced(client.clone(), &namespace).get(&args.pod).await {
         Err(error) if is_not_found(&error) => {
-            report::fail(&error);
+            report::fail(&error.into());
             return Ok(ExitCode::from(NO_SUCH_POD));
         }
-        looked => looked?,
+        asked => asked.context("cannot read the pod")?,
     };
+    let explanation = look(&client, profiles, &asked).await?;
     match args.output {
         Output::Text => report::print(&render::explanation(&explanation, args.all, report::stdout_style()))?,
         Output::Name => report::print(&names(&explanation))?,
@@ -51,15 +53,12 @@ fn names(explanation: &Explanation) -> String {
     fitting.map(|node| format!("{}\n", node.name)).collect()
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.is_not_found())
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
-/// Explains the pod by the cluster of one moment.
-async fn look(client: &Client, profiles: Profiles, namespace: &str, name: &str) -> Result<Explanation> {
-    // Asked for by itself first: a cluster is much to read for a name that is wrong.
-    let asked = Api::<Pod>::namespaced(client.clone(), namespace);
-    asked.get(name).await?;
+/// Explains the pod by the cluster of one moment; as it was found before, where it went since.
+async fn look(client: &Client, profiles: Profiles, asked: &Pod) -> Result<Explanation> {
     let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await;
     let pods = pods.context("cannot list pods")?;
     let at = pods.metadata.resource_version.as_deref();
@@ -67,14 +66,9 @@ async fn look(client: &Client, profiles: Profiles, namespace: &str, name: &str) 
     let namespaces: Vec<Namespace> = list(client, at).await.context("cannot list namespaces")?;
     let budgets: Vec<PodDisruptionBudget> = list(client, at).await.context("cannot list poddisruptionbudgets")?;
     let world = World::new(profiles, &nodes, &pods.items, &namespaces, &budgets);
-    let listed = pods
-        .iter()
-        .find(|pod| pod.name_any() == name && pod.namespace().as_deref() == Some(namespace));
-    match listed {
-        Some(pod) => Ok(explain_pod(pod, &world, SEED)),
-        // It went meanwhile, or went and came again.
-        None => Ok(explain_pod(&asked.get(name).await?, &world, SEED)),
-    }
+    let named = |pod: &&Pod| pod.name_any() == asked.name_any() && pod.namespace() == asked.namespace();
+    let listed = pods.iter().find(named);
+    Ok(explain_pod(listed.unwrap_or(asked), &world, SEED))
 }
 
 /// All objects of a kind as they were at that revision, so that the lists of several kinds fit together.
