@@ -31,8 +31,8 @@ pub async fn explain(args: ExplainArgs) -> Result<ExitCode> {
     let client = connect::answering(config).await?;
     // Asked for by itself first: a cluster is much to read for a name that is wrong.
     let asked = match Api::<Pod>::namespaced(client.clone(), &namespace).get(&args.pod).await {
-        Err(error) if is_not_found(&error) => {
-            report::fail(&error.into());
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            report::fail(&kube::Error::Api(status).into());
             return Ok(ExitCode::from(NO_SUCH_POD));
         }
         asked => asked.context("cannot read the pod")?,
@@ -51,10 +51,6 @@ fn names(explanation: &Explanation) -> String {
     let nodes = explanation.nodes.iter();
     let fitting = nodes.filter(|node| matches!(node.outcome, Outcome::Fits { .. }));
     fitting.map(|node| format!("{}\n", node.name)).collect()
-}
-
-fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 /// Explains the pod by the cluster of one moment; as it was found before, where it went since.

@@ -17,6 +17,11 @@ use crate::object::taint::NOT_READY;
 /// A node registers and reports within some tens of milliseconds once Docker answers.
 const READY: Duration = Duration::from_secs(1);
 
+/// What people know this machine by.
+pub fn host() -> String {
+    hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The node's name: the flag's, or the host name made into a valid object name.
 pub fn name(args: &NodeArgs) -> Result<String> {
     let Some(name) = &args.node_name else {

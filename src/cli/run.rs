@@ -218,7 +218,7 @@ async fn follow(
 /// The name under which this process follows sources, and what keeps others from it: that of the process before it on
 /// this host and data directory.
 fn presence(data: &DataDir) -> (Option<Lock>, Presence) {
-    let host = hostname::get().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned());
+    let host = node::host();
     let path = data.path().display();
     match data.lock_place() {
         Ok((lock, 1)) => (Some(lock), Presence::new(format!("{host} ({path})"))),

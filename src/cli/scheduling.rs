@@ -4,16 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::config_file;
+use super::{config_file, node};
 use crate::scheduler;
 use crate::scheduler::configuration::Configuration;
 
 /// A scheduler of this machine that decides so.
 pub fn config(configuration: Configuration) -> scheduler::Config {
-    let host = hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
     scheduler::Config {
         configuration,
-        host,
+        host: node::host(),
         ..scheduler::Config::default()
     }
 }

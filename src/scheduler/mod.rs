@@ -18,6 +18,7 @@ pub mod profile;
 pub mod queue;
 pub mod refusal;
 mod report;
+mod reserved;
 pub mod resources;
 mod run;
 pub mod sampling;

@@ -115,6 +115,15 @@ fn waits_for_an_end(pod: &PendingPod, refused: &Unschedulable, snapshot: &Snapsh
     !hopeless && pods.any(|other| other.is_ending && other.priority < pod.info.priority)
 }
 
+/// Why a pod fits nowhere, and why nobody is driven out for it, where that is so, in kube-scheduler's words.
+pub(super) fn told(refused: &Unschedulable, why: Option<&NoVictims>) -> String {
+    let why = why.filter(|why| !refused.refusals.is_empty() && **why != NoVictims::NotConfigured);
+    match why {
+        Some(why) => format!("{refused} preemption: {why}"),
+        None => refused.to_string(),
+    }
+}
+
 /// Whether a node that refused the pod for these reasons might do if less important ones left it.
 pub(super) fn may_help(pod: &PendingPod, node: &NodeInfo, reasons: &[Refusal]) -> bool {
     let mut others = node.pods.values();

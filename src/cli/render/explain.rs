@@ -75,6 +75,12 @@ fn head(explanation: &Explanation, style: Style) -> String {
     text
 }
 
+/// Why the node does not take the pod.
+fn reasons(refused: &Refused) -> String {
+    let reasons: Vec<String> = refused.reasons.iter().map(ToString::to_string).collect();
+    reasons.join(", ")
+}
+
 /// What would have to change, thing by thing.
 fn words(refused: &Refused) -> Vec<String> {
     refused.changes.iter().map(ToString::to_string).collect()
@@ -178,8 +184,7 @@ fn refused_table(refused: &[&NodeExplanation], all: bool, style: Style) -> Strin
 
 /// Reasons and changes one below the other.
 fn row(name: String, refused: &Refused, changes: &[String]) -> Row {
-    let reasons: Vec<String> = refused.reasons.iter().map(ToString::to_string).collect();
-    let mut last = vec![reasons.join(", ")];
+    let mut last = vec![reasons(refused)];
     last.extend(changes.iter().map(|change| format!("→ {change}")));
     last.extend(refused.preemption.iter().map(|preemption| format!("→ or {preemption}")));
     vec![
@@ -194,8 +199,7 @@ fn groups<'a>(refused: &[&'a NodeExplanation]) -> Vec<Vec<&'a NodeExplanation>> 
     let mut groups = BTreeMap::<String, Vec<&NodeExplanation>>::new();
     for node in refused {
         if let Outcome::Refused(refused) = &node.outcome {
-            let reasons: Vec<String> = refused.reasons.iter().map(ToString::to_string).collect();
-            groups.entry(reasons.join(", ")).or_default().push(node);
+            groups.entry(reasons(refused)).or_default().push(node);
         }
     }
     let mut groups: Vec<_> = groups.into_values().collect();

@@ -22,6 +22,7 @@ use super::filter::Filters;
 use super::pod::{PendingPod, pending, pending_by, scheduler_name};
 use super::preemption::Victims;
 use super::refusal::Refusal;
+use super::reserved;
 use super::snapshot::{NodeInfo, Snapshot};
 
 /// A pod and every node.
@@ -171,7 +172,7 @@ pub fn explain(pod: &Pod, world: &World, seed: u64) -> Explanation {
 
 fn look(explanation: &mut Explanation, pod: &PendingPod, world: &World, seed: u64) {
     let mut snapshot = world.without(pod);
-    explanation.nodes = look_at_nodes(pod, &snapshot, world);
+    explanation.nodes = look_at_nodes(pod, &mut snapshot, world);
     verdict::decide(explanation, pod, &mut snapshot, &world.budgets, seed);
     explanation.nodes.sort_by_cached_key(|node| {
         let (rank, ease) = node.rank();
@@ -180,14 +181,13 @@ fn look(explanation: &mut Explanation, pod: &PendingPod, world: &World, seed: u6
 }
 
 /// Every node, in the order that the scheduler tells of them.
-fn look_at_nodes(pod: &PendingPod, snapshot: &Snapshot, world: &World) -> Vec<NodeExplanation> {
+fn look_at_nodes(pod: &PendingPod, snapshot: &mut Snapshot, world: &World) -> Vec<NodeExplanation> {
+    // Room that is kept for others is taken, but nothing may be built on those who do not have it yet.
+    let mut held = reserved::look(snapshot, world.reserved(pod), |snapshot, node| {
+        Look::new(pod, snapshot).refused(node)
+    });
     let look = Look::new(pod, snapshot);
-    let refused = |node: &NodeInfo| {
-        // Room that is kept for others is taken, but nothing may be built on those who do not have it yet.
-        let beside = world.with_reserved(pod, snapshot, &node.name);
-        let beside = beside.and_then(|snapshot| Look::new(pod, &snapshot).refused(&node.name));
-        beside.or_else(|| look.refused(&node.name))
-    };
+    let mut refused = |node: &NodeInfo| held.remove(&node.slot).or_else(|| look.refused(node));
     let nodes: Vec<_> = snapshot.nodes().map(|node| (node, refused(node))).collect();
     let fitting = nodes.iter().filter(|(_, refused)| refused.is_none());
     let fitting: Vec<&NodeInfo> = fitting.map(|(node, _)| *node).collect();
@@ -209,7 +209,6 @@ fn look_at_nodes(pod: &PendingPod, snapshot: &Snapshot, world: &World) -> Vec<No
 
 /// The rules and the hints, made ready for one pod.
 struct Look<'a> {
-    snapshot: &'a Snapshot,
     filters: Filters<'a>,
     hints: Hints<'a>,
 }
@@ -217,14 +216,12 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
         Self {
-            snapshot,
             filters: Filters::new(pod, snapshot),
             hints: Hints::new(pod, snapshot),
         }
     }
 
-    fn refused(&self, name: &str) -> Option<Refused> {
-        let node = self.snapshot.node(name)?;
+    fn refused(&self, node: &NodeInfo) -> Option<Refused> {
         let reasons = self.filters.check(node).err()?;
         Some(Refused {
             filter: reasons.first().and_then(Refusal::plugin).unwrap_or_default(),

@@ -65,19 +65,11 @@ fn refuse(explanation: &mut Explanation, pod: &PendingPod, snapshot: &mut Snapsh
         })
     };
     let all = unschedulable(refused());
-    let mut summary = all.to_string();
-    let preemption = match preemption::preempt(pod, &all, snapshot, budgets, seed) {
-        Ok(victims) => Some(Preemption::of(victims)),
-        Err(why) => {
-            if !all.refusals.is_empty() && why != preemption::NoVictims::NotConfigured {
-                summary = format!("{summary} preemption: {why}");
-            }
-            None
-        }
-    };
+    let victims = preemption::preempt(pod, &all, snapshot, budgets, seed);
+    let summary = preemption::told(&all, victims.as_ref().err());
     let easiest = refused().min_by_key(|(name, refused)| (refused.ease(), name.to_string()));
     explanation.easiest = easiest.map(|(name, _)| name.to_owned());
-    explanation.preemption = preemption;
+    explanation.preemption = victims.ok().map(Preemption::of);
     explanation.summary = summary;
 }
 

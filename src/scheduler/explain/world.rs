@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use crate::scheduler::pod::{PendingPod, PodInfo, Role, role};
 use crate::scheduler::preemption::Budget;
 use crate::scheduler::profile::Profiles;
+use crate::scheduler::reserved::comes_before;
 use crate::scheduler::snapshot::Snapshot;
 
 /// The cluster at one moment, as a scheduler sees it.
@@ -62,16 +63,9 @@ impl World {
         snapshot
     }
 
-    /// The cluster with the other pods that this node is being made free for, if they are as important as this one, as if
-    /// they were there; `None` where there are none.
-    pub(super) fn with_reserved(&self, pod: &PendingPod, snapshot: &Snapshot, node: &str) -> Option<Snapshot> {
+    /// The other pods that a node is being made free for and that come before this one, with their nodes.
+    pub(super) fn reserved(&self, pod: &PendingPod) -> impl Iterator<Item = (Arc<PodInfo>, Arc<str>)> {
         let others = self.nominated.iter();
-        let mut before = others
-            .filter(|(other, kept)| **kept == *node && other.uid != pod.info.uid && other.priority >= pod.info.priority)
-            .peekable();
-        before.peek()?;
-        let mut snapshot = snapshot.clone();
-        before.for_each(|(other, node)| snapshot.set_pod(other.clone(), node));
-        Some(snapshot)
+        others.filter(|(other, _)| comes_before(other, &pod.info)).cloned()
     }
 }

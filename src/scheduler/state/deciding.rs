@@ -1,6 +1,5 @@
 //! Decides what is next: where a pod goes, or why it goes nowhere and who has to leave for it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,9 +8,8 @@ use crate::scheduler::filter::Filters;
 use crate::scheduler::pod::{PendingPod, PodInfo};
 use crate::scheduler::preemption::{self, Budget, NoVictims, Victims};
 use crate::scheduler::queue::Cause;
-use crate::scheduler::refusal::Refusal;
+use crate::scheduler::reserved::{self, comes_before};
 use crate::scheduler::schedule::{Decision, Unschedulable, choose};
-use crate::scheduler::snapshot::Slot;
 
 impl State {
     /// Decides on the pod that is next, if any is ready.
@@ -27,42 +25,20 @@ impl State {
         })
     }
 
-    /// Where the pod goes.
+    /// Where the pod goes. Nothing may be built on pods that are still to come: without them a node has to take it, too.
     pub(super) fn decide(&mut self, pod: &PendingPod) -> Result<Decision, Unschedulable> {
-        let held = self.held(pod);
+        let others = self.reserved(pod);
+        let held = reserved::look(&mut self.snapshot, others, |snapshot, node| {
+            Filters::new(pod, snapshot).check(node).err()
+        });
         let filters = Filters::new(pod, &self.snapshot).but_for(held);
         choose(pod, &self.snapshot, &filters, self.turn, self.seed)
     }
 
-    /// Why nodes refuse the pod that are being made free for others, which come before it and count there, and only
-    /// there, as if they had come already. Nothing may be built on them: without them a node has to take the pod, too.
-    fn held(&mut self, pod: &PendingPod) -> HashMap<Slot, Vec<Refusal>> {
-        let mut by_node = HashMap::<Arc<str>, Vec<Arc<PodInfo>>>::new();
-        for (other, node) in self.reserved(pod) {
-            by_node.entry(node).or_default().push(other);
-        }
-        let mut held = HashMap::new();
-        for (name, others) in by_node {
-            for other in &others {
-                self.snapshot.set_pod(other.clone(), &name);
-            }
-            let filters = Filters::new(pod, &self.snapshot);
-            let refused = self.snapshot.node(&name);
-            held.extend(refused.and_then(|node| Some((node.slot, filters.check(node).err()?))));
-            drop(filters);
-            for other in &others {
-                self.snapshot.remove_pod(&other.uid);
-            }
-        }
-        held
-    }
-
-    /// The other pods that a node is being made free for, if they are as important as this one, with their nodes.
+    /// The other pods that a node is being made free for and that come before this one, with their nodes.
     fn reserved(&self, pod: &PendingPod) -> Vec<(Arc<PodInfo>, Arc<str>)> {
         let others = self.nominated.iter().filter_map(|uid| self.waiting.get(uid));
-        let before = others.filter(|other| {
-            !other.assumed && other.pod.info.uid != pod.info.uid && other.pod.info.priority >= pod.info.priority
-        });
+        let before = others.filter(|other| !other.assumed && comes_before(&other.pod.info, &pod.info));
         before
             .filter_map(|other| Some((other.pod.info.clone(), other.pod.nominated.clone()?)))
             .collect()
@@ -86,13 +62,11 @@ impl State {
 
     fn refuse(&mut self, pod: Arc<PendingPod>, refused: &Unschedulable, now: Instant) -> Step {
         let budgets: Vec<&Budget> = self.budgets.values().collect();
-        let mut message = refused.to_string();
-        let (nominated, victims) = match preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed) {
+        let preempted = preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed);
+        let message = preemption::told(refused, preempted.as_ref().err());
+        let (nominated, victims) = match preempted {
             Ok(Victims { node, pods, .. }) => (Some(node), pods),
             Err(why) => {
-                if !refused.refusals.is_empty() && why != NoVictims::NotConfigured {
-                    message = format!("{message} preemption: {why}");
-                }
                 let waits = matches!(why, NoVictims::Ending);
                 (pod.nominated.clone().filter(|_| waits), Vec::new())
             }

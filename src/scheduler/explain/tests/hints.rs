@@ -202,7 +202,7 @@ fn every_filter_has_a_hint() {
                 let mut explanation = explain(&asked, &world, 1);
                 let mut pending = pending(&asked);
                 pending.node_name = named;
-                explanation.nodes = look_at_nodes(&pending, &world.snapshot, &world);
+                explanation.nodes = look_at_nodes(&pending, &mut world.snapshot.clone(), &world);
                 explanation
             }
         };
