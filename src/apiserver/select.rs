@@ -1,10 +1,8 @@
 //! Which stored objects a request's selectors match, reading no more of each than needed. Never talks to the store.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::error::ApiError;
 use super::request::Query;
@@ -18,29 +16,22 @@ pub struct Matcher {
     kind: &'static Kind,
     labels: Option<LabelSelector>,
     fields: Option<FieldSelector>,
-    /// Whether the field selector needs more than names.
-    whole: bool,
 }
 
-/// As much of an object as labels and names need.
+/// As much of an object as its labels need.
 #[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    metadata: HeadMeta<'a>,
+struct Head {
+    metadata: HeadMeta,
 }
 
 #[derive(Deserialize)]
-struct HeadMeta<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    namespace: Cow<'a, str>,
+struct HeadMeta {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
 
+/// The field that names one object.
 const NAME: &str = "metadata.name";
-const NAMESPACE: &str = "metadata.namespace";
 
 impl Matcher {
     /// Reads `labelSelector` and `fieldSelector`.
@@ -61,21 +52,11 @@ impl Matcher {
             .map(|text| FieldSelector::parse(text).map_err(|error| ApiError::BadRequest(error.to_string())))
             .transpose()?
             .filter(|selector| !selector.terms.is_empty());
-        let mut whole = false;
         if let Some(selector) = &fields {
             kind.check_field_selector(selector)
                 .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-            whole = selector
-                .terms
-                .iter()
-                .any(|(path, ..)| path != NAME && path != NAMESPACE);
         }
-        Ok(Self {
-            kind,
-            labels,
-            fields,
-            whole,
-        })
+        Ok(Self { kind, labels, fields })
     }
 
     /// Matches the one object of that name.
@@ -87,7 +68,6 @@ impl Matcher {
             kind,
             labels: None,
             fields: Some(fields),
-            whole: false,
         }
     }
 
@@ -116,20 +96,14 @@ impl Matcher {
             return Ok(true);
         }
         let unreadable = |error| ApiError::Internal(format!("what is stored at {} cannot be read: {error}", pair.key));
-        let head: Head<'_> = serde_json::from_slice(&pair.value).map_err(unreadable)?;
-        if let Some(selector) = &self.labels
-            && !selector.matches(&head.metadata.labels.unwrap_or_default())
-        {
-            return Ok(false);
+        if let Some(selector) = &self.labels {
+            let head: Head = serde_json::from_slice(&pair.value).map_err(unreadable)?;
+            if !selector.matches(&head.metadata.labels.unwrap_or_default()) {
+                return Ok(false);
+            }
         }
         let Some(selector) = &self.fields else { return Ok(true) };
-        if self.whole {
-            let object: Value = serde_json::from_slice(&pair.value).map_err(unreadable)?;
-            return Ok(selector.matches(&self.kind.selectable_fields(&object)));
-        }
-        Ok(selector.matches(&[
-            (NAME, head.metadata.name.into_owned()),
-            (NAMESPACE, head.metadata.namespace.into_owned()),
-        ]))
+        let object = self.kind.read_selectable(&pair.value).map_err(unreadable)?;
+        Ok(selector.matches(&self.kind.selectable_fields(&object)))
     }
 }

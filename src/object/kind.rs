@@ -146,6 +146,14 @@ impl Kind {
         kinds::selectable::fields(self.rules.selectable(), self.namespaced, object)
     }
 
+    /// Reads as much of a stored object as [`Kind::selectable_fields`] looks at.
+    ///
+    /// # Errors
+    /// Where it is no JSON.
+    pub fn read_selectable(&self, json: &[u8]) -> serde_json::Result<Value> {
+        kinds::selectable::read(self.rules.selectable(), self.namespaced, json)
+    }
+
     /// Whether this kind has every field that the selector names.
     ///
     /// # Errors
