@@ -133,6 +133,12 @@ pub trait Store: Send + Sync + 'static {
     /// The key's value, and the revision it was read at.
     async fn get(&self, key: &str) -> Result<(Option<KeyValue>, Revision), StoreError>;
 
+    /// What was last seen under the key, where that is at hand without asking the backend. It may be out of date: good
+    /// to base a write on, which names its revision, and for nothing else.
+    fn last_seen(&self, _key: &str) -> Option<KeyValue> {
+        None
+    }
+
     /// The keys under `prefix`, in order, from one snapshot.
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, StoreError>;
 

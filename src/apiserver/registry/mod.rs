@@ -86,7 +86,7 @@ pub async fn find(
 }
 
 /// Reads an object, lets `decide` say what becomes of it, and does that by compare-and-swap; on a conflict `decide` is
-/// asked again with what is there then.
+/// asked again with what is there then. What was last seen of it saves the read, where `decide` wants a write.
 ///
 /// # Errors
 /// What `decide` says; 404; 409 where others write without end.
@@ -99,10 +99,21 @@ pub async fn swap(
     mut decide: impl FnMut(&Stored) -> Result<Decision, ApiError>,
 ) -> Result<Outcome, ApiError> {
     let key = record::key(kind, namespace, name);
-    let mut live = read(server, kind, namespace, name).await?;
+    let guess = (!dry_run).then(|| server.store.last_seen(&key)).flatten();
+    let mut is_guess = guess.is_some();
+    let mut live = match guess {
+        Some(pair) => record::decode(&pair)?,
+        None => read(server, kind, namespace, name).await?,
+    };
     for _ in 0..SWAP_ROUNDS_MAX {
-        let decision = decide(&live)?;
-        let written = match decision {
+        let decision = decide(&live);
+        if is_guess && !matches!(decision, Ok(Decision::Write(_) | Decision::Remove(_))) {
+            // Only a write shows whether the guess was right.
+            is_guess = false;
+            live = read(server, kind, namespace, name).await?;
+            continue;
+        }
+        let written = match decision? {
             Decision::Keep => {
                 return Ok(Outcome {
                     object: live.object,
@@ -129,7 +140,10 @@ pub async fn swap(
         };
         match written {
             Ok(outcome) => return Ok(outcome),
-            Err(StoreError::Conflict { current: Some(pair) }) => live = record::decode(&pair)?,
+            Err(StoreError::Conflict { current: Some(pair) }) => {
+                is_guess = false;
+                live = record::decode(&pair)?;
+            }
             Err(StoreError::Conflict { current: None }) => return Err(ApiError::not_found(kind, name)),
             Err(error) => return Err(error.into()),
         }

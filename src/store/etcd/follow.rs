@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::CALL_TIMEOUT;
 use super::calls::Calls;
 use super::convert::{self, Failure, number, revision};
+use super::seen::Seen;
 use crate::store::feed::Feed;
 use crate::store::watch::History;
 use crate::store::{Event, Revision, StoreError};
@@ -20,18 +21,18 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest wait; watches stand still for this long after etcd is back.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Feeds every event of the key space to `feed`, for as long as the task is left running.
-pub(super) async fn follow(calls: Calls, feed: Arc<Feed>) {
+/// Feeds every event of the key space to `feed` and `seen`, for as long as the task is left running.
+pub(super) async fn follow(calls: Calls, feed: Arc<Feed>, seen: Arc<Seen>) {
     let mut backoff = Backoff::default();
     loop {
-        let error = follow_once(&calls, &feed, &mut backoff).await;
+        let error = follow_once(&calls, &feed, &seen, &mut backoff).await;
         tracing::debug!(%error, "the watch of etcd broke; opening it again");
         backoff.wait().await;
     }
 }
 
 /// Follows until something goes wrong, and returns that.
-async fn follow_once(calls: &Calls, feed: &Feed, backoff: &mut Backoff) -> StoreError {
+async fn follow_once(calls: &Calls, feed: &Feed, seen: &Seen, backoff: &mut Backoff) -> StoreError {
     let head = match feed.head() {
         Some(head) => head,
         None => match calls.revision().await {
@@ -50,6 +51,7 @@ async fn follow_once(calls: &Calls, feed: &Feed, backoff: &mut Backoff) -> Store
         match session.next().await {
             Ok((events, up_to)) => {
                 backoff.reset();
+                seen.see(&events);
                 feed.publish(events, up_to);
             }
             Err(StoreError::Compacted { .. } | StoreError::Behind) => {

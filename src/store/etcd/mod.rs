@@ -3,13 +3,14 @@
 //! Calls are etcd transactions and ranges ([`calls`]); reads of single keys share theirs
 //! ([`gather`]), and so do lists ([`lists`]). All watches share one etcd watch of the whole key space ([`follow`]): it sees every
 //! revision, so it always knows which revisions it has delivered completely, which no watch of a
-//! part can know with every version of etcd.
+//! part can know with every version of etcd. The newest values it told are kept for a while ([`seen`]).
 
 mod calls;
 mod convert;
 mod follow;
 mod gather;
 mod lists;
+mod seen;
 mod waiting;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use calls::Calls;
 use follow::Replay;
 use gather::Gather;
 use lists::Lists;
+use seen::Seen;
 
 /// How long one call may take. etcd answers within milliseconds, and within a second or two while
 /// it elects a leader; a client of the API gives up after some ten seconds.
@@ -49,6 +51,7 @@ pub struct Etcd {
     calls: Calls,
     reads: Gather,
     lists: Lists,
+    seen: Arc<Seen>,
     feed: Arc<Feed>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -67,8 +70,9 @@ impl Etcd {
         let client = client.map_err(|error| StoreError::Failed(format!("etcd at {}: {error}", endpoints.join(","))))?;
         let calls = Calls::new(&client, endpoints.join(","));
         let feed = Arc::new(Feed::new(None));
+        let seen = Arc::new(Seen::default());
         let tasks = vec![
-            tokio::spawn(follow::follow(calls.clone(), Arc::clone(&feed))),
+            tokio::spawn(follow::follow(calls.clone(), Arc::clone(&feed), Arc::clone(&seen))),
             tokio::spawn(compact_regularly(calls.clone(), Arc::clone(&feed))),
         ];
         let reads = Gather::new(calls.clone());
@@ -77,6 +81,7 @@ impl Etcd {
             calls,
             reads,
             lists,
+            seen,
             feed,
             tasks,
         })
@@ -100,6 +105,10 @@ impl Store for Etcd {
 
     async fn get(&self, key: &str) -> Result<(Option<KeyValue>, Revision), StoreError> {
         self.reads.get(key).await
+    }
+
+    fn last_seen(&self, key: &str) -> Option<KeyValue> {
+        self.seen.get(key)
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, StoreError> {
