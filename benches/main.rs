@@ -13,6 +13,10 @@ mod scheduler;
 
 use report::Row;
 
+/// That of the binary: an API server and a scheduler within this process are measured as users run them.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A measurement's name and what carries it out.
 type Measurement = (&'static str, fn() -> Vec<Row>);
 

@@ -30,10 +30,11 @@ use attempt::Attempt;
 /// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
 /// others that use it.
 const MOST_IN_FLIGHT: usize = 64;
-/// How many events are written at once while pods wait to be bound, and while none does: a pod should not wait for news
-/// of another.
-const MOST_EVENTS_BUSY: usize = 1;
+/// How many events are written at once.
 const MOST_EVENTS: usize = 16;
+/// While pods wait to be bound, one event is written this long after the other: a pod should not wait for news of
+/// another, and an event costs the API more than a binding.
+const EVENT_PAUSE: Duration = Duration::from_millis(20);
 /// How many events wait to be written at most, some MB; with more of them new ones are left out, for they are a courtesy.
 const MOST_EVENTS_WAITING: usize = 16_384;
 /// How many decisions are taken in one go before the watches are looked at again, so that none grows stale.
@@ -93,6 +94,7 @@ pub(super) async fn place(
         tasks: JoinSet::new(),
         events: VecDeque::new(),
         events_in_flight: 0,
+        event_written: None,
         listed: Listed::default(),
     };
     loop {
@@ -150,6 +152,8 @@ struct Scheduler {
     tasks: JoinSet<Done>,
     events: VecDeque<News>,
     events_in_flight: usize,
+    /// When the last one began to be written.
+    event_written: Option<Instant>,
     listed: Listed,
 }
 
@@ -196,12 +200,16 @@ impl Scheduler {
     }
 
     fn write_events(&mut self, busy: bool) {
-        let most = if busy { MOST_EVENTS_BUSY } else { MOST_EVENTS };
-        while self.events_in_flight < most {
+        while self.events_in_flight < MOST_EVENTS {
+            // What makes it busy ends in an event or a task, so there is no need to be woken for this.
+            if busy && self.event_written.is_some_and(|at| at.elapsed() < EVENT_PAUSE) {
+                return;
+            }
             let Some(news) = self.events.pop_front() else {
                 return;
             };
             self.events_in_flight += 1;
+            self.event_written = Some(Instant::now());
             let client = self.client.clone();
             self.tasks.spawn(async move {
                 let News {
