@@ -59,8 +59,8 @@ impl<'a> Counted<'a> {
 
     /// How far the node's domain would be ahead of the emptiest with the pod; `None` where the node has no such label.
     pub fn skew(&self, node: &NodeInfo) -> Option<i64> {
-        node.labels.get(self.constraint.question.topology_key())?;
-        Some(self.there(node) + self.this - self.emptiest)
+        let there = self.tally.is_labelled(node).then(|| self.there(node))?;
+        Some(there + self.this - self.emptiest)
     }
 
     /// How many pods count in the node's domain.

@@ -1,6 +1,7 @@
 //! The cluster as the scheduler sees it: each node with what its pods take, and counts of pods by topology. Pure; a
 //! change costs by its own size, never by the cluster's.
 
+mod domains;
 mod node;
 mod tallies;
 mod tally;

@@ -1,10 +1,11 @@
 //! How many pods of some kind there are in each domain of a label, kept up to date by node and by pod.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Toleration;
 
+use super::domains::{Domain, DomainId, Domains};
 use super::{NodeInfo, Slot};
 use crate::object::taint;
 use crate::scheduler::affinity::{Namespaces, Who};
@@ -38,8 +39,9 @@ pub struct Where {
 #[derive(Clone, Debug)]
 pub struct Tally {
     question: Question,
+    /// By slot: filters ask about every node, so that must not cost a look at its labels.
     nodes: Vec<OnNode>,
-    domains: HashMap<String, Domain>,
+    domains: Domains,
     /// How many domains hold how many pods.
     spread: BTreeMap<i64, usize>,
     total: i64,
@@ -50,12 +52,8 @@ struct OnNode {
     pods: i64,
     /// Whether the node and its pods count in the node's domain.
     counts: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Domain {
-    nodes: usize,
-    pods: i64,
+    /// That of the node's label, if it has one.
+    domain: Option<DomainId>,
 }
 
 impl Question {
@@ -128,7 +126,7 @@ impl Tally {
         Self {
             question,
             nodes: Vec::new(),
-            domains: HashMap::new(),
+            domains: Domains::default(),
             spread: BTreeMap::new(),
             total: 0,
         }
@@ -139,11 +137,21 @@ impl Tally {
         &self.question
     }
 
+    /// Whether this node has the label of the question.
+    pub fn is_labelled(&self, node: &NodeInfo) -> bool {
+        self.domain(node).is_some()
+    }
+
     /// How many pods count in this node's domain, whether the node itself counts or not; `None` where no node of that
     /// domain counts.
     pub fn at(&self, node: &NodeInfo) -> Option<i64> {
-        let domain = self.domains.get(self.question.domain(node)?)?;
+        let domain = self.domain(node).filter(|domain| domain.counting > 0)?;
         Some(domain.pods)
+    }
+
+    fn domain(&self, node: &NodeInfo) -> Option<&Domain> {
+        let id = self.nodes.get(node.slot)?.domain?;
+        Some(self.domains.get(id))
     }
 
     /// How many pods on this node are meant, whether the node counts or not.
@@ -158,7 +166,7 @@ impl Tally {
 
     /// How many domains there are.
     pub fn domains(&self) -> usize {
-        self.domains.len()
+        self.spread.values().sum()
     }
 
     /// How many pods count in all.
@@ -169,14 +177,15 @@ impl Tally {
     /// Whether both say the same.
     pub fn same_as(&self, other: &Self) -> bool {
         let nodes = |tally: &Self| {
-            let mut nodes = tally.nodes.clone();
-            while nodes.last().is_some_and(|on| *on == OnNode::default()) {
+            let of = |on: &OnNode| (on.pods, on.counts);
+            let mut nodes: Vec<_> = tally.nodes.iter().map(of).collect();
+            while nodes.last().is_some_and(|on| *on == (0, false)) {
                 nodes.pop();
             }
             nodes
         };
         nodes(self) == nodes(other)
-            && self.domains == other.domains
+            && self.domains.counting() == other.domains.counting()
             && self.spread == other.spread
             && self.total == other.total
     }
@@ -186,17 +195,21 @@ impl Tally {
         let means = |pod: &&Arc<PodInfo>| self.question.means(pod, namespaces);
         let pods = i64::try_from(node.pods.values().filter(means).count()).unwrap_or(i64::MAX);
         let counts = self.question.counts(node);
-        *self.on_mut(node.slot) = OnNode { pods, counts };
-        if counts {
-            self.change(node, 1, pods);
+        let domain = self.question.domain(node).map(|value| self.domains.enter(value));
+        *self.on_mut(node.slot) = OnNode { pods, counts, domain };
+        if let Some(id) = domain.filter(|_| counts) {
+            self.change(id, 1, pods);
         }
     }
 
     /// Takes back what [`Tally::enter`] and [`Tally::pod`] counted; the node's labels are those of then.
     pub(super) fn leave(&mut self, node: &NodeInfo) {
-        let OnNode { pods, counts } = std::mem::take(self.on_mut(node.slot));
-        if counts {
-            self.change(node, -1, -pods);
+        let OnNode { pods, counts, domain } = std::mem::take(self.on_mut(node.slot));
+        if let Some(id) = domain.filter(|_| counts) {
+            self.change(id, -1, -pods);
+        }
+        if let Some(value) = self.question.domain(node) {
+            self.domains.leave(value);
         }
     }
 
@@ -207,8 +220,8 @@ impl Tally {
         }
         let on = self.on_mut(node.slot);
         on.pods += sign;
-        if on.counts {
-            self.change(node, 0, sign);
+        if let Some(id) = on.domain.filter(|_| on.counts) {
+            self.change(id, 0, sign);
         }
     }
 
@@ -219,31 +232,19 @@ impl Tally {
         &mut self.nodes[slot]
     }
 
-    /// Changes what the node's domain holds by so many nodes and pods.
-    fn change(&mut self, node: &NodeInfo, nodes: isize, pods: i64) {
-        let Some(value) = self.question.domain(node) else {
-            return;
-        };
+    /// Changes what a domain holds by so many nodes that count and so many pods.
+    fn change(&mut self, id: DomainId, nodes: isize, pods: i64) {
         self.total += pods;
-        let before = self.domains.get(value).copied();
-        if let Some(before) = before {
+        let domain = self.domains.get_mut(id);
+        let before = *domain;
+        domain.counting = before.counting.saturating_add_signed(nodes);
+        domain.pods += pods;
+        let after = *domain;
+        if before.counting > 0 {
             self.forget(before.pods);
         }
-        let before = before.unwrap_or_default();
-        let after = Domain {
-            nodes: before.nodes.saturating_add_signed(nodes),
-            pods: before.pods + pods,
-        };
-        if after.nodes == 0 {
-            self.domains.remove(value);
-            return;
-        }
-        *self.spread.entry(after.pods).or_default() += 1;
-        match self.domains.get_mut(value) {
-            Some(domain) => *domain = after,
-            None => {
-                self.domains.insert(value.clone(), after);
-            }
+        if after.counting > 0 {
+            *self.spread.entry(after.pods).or_default() += 1;
         }
     }
 
