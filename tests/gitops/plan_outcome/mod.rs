@@ -2,8 +2,8 @@
 //! does, to the field, and a second sync finds nothing to do.
 //!
 //! The pairs are random but the same in every run, so that a run that fails tells of the change at hand; `make soak` takes
-//! others each time. `RECONCILE_PLAN_PAIRS` says how many pairs, `RECONCILE_PLAN_FIRST` with which seed they begin, and
-//! `RECONCILE_PLAN_SEED` which one chain of them to run again.
+//! others each time. `RECONCILE_PLAN_PAIRS` says how many pairs on each store, `RECONCILE_PLAN_FIRST` with which seed they
+//! begin, and `RECONCILE_PLAN_SEED` which one chain of them to run again.
 
 mod hands;
 mod objects;
@@ -25,7 +25,7 @@ use self::repository::Repository;
 use super::harness::{World, problems};
 use super::state::{Kept, State, contains, essence, is_by_the_server, is_going, is_inventory, let_go, managers};
 
-/// Pairs of a run where nothing else is asked for, on both stores together.
+/// Pairs of a run on each store where nothing else is asked for.
 const PAIRS: u64 = 1000;
 /// The first seed where no other is asked for.
 const FIRST: u64 = 20_261_121;
@@ -55,7 +55,7 @@ async fn on(world: World) {
         }
         return;
     }
-    let pairs = number("RECONCILE_PLAN_PAIRS").unwrap_or(PAIRS) / 2;
+    let pairs = number("RECONCILE_PLAN_PAIRS").unwrap_or(PAIRS);
     let first = number("RECONCILE_PLAN_FIRST").unwrap_or(FIRST);
     println!("the random numbers start from {first}");
     let mut failures: Vec<String> = Vec::new();
