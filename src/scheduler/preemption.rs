@@ -15,6 +15,7 @@ use super::affinity;
 use super::filter::Filters;
 use super::pod::{PendingPod, PodInfo};
 use super::refusal::Refusal;
+use super::reserved;
 use super::schedule::Unschedulable;
 use super::snapshot::{NodeInfo, Snapshot};
 
@@ -59,6 +60,16 @@ pub enum NoVictims {
     NoHelp(Unschedulable),
 }
 
+/// Who else is concerned when pods are driven out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Concerned<'a> {
+    /// Who keeps pods from going.
+    pub budgets: &'a [&'a Budget],
+    /// The other pods that a node is being made free for and that come before, with their nodes: their room is not to be
+    /// counted on.
+    pub reserved: &'a [(Arc<PodInfo>, Arc<str>)],
+}
+
 /// Chooses whom to drive out for a pod that fits nowhere, given why not.
 ///
 /// # Errors
@@ -67,7 +78,7 @@ pub fn preempt(
     pod: &PendingPod,
     refused: &Unschedulable,
     snapshot: &mut Snapshot,
-    budgets: &[&Budget],
+    concerned: Concerned<'_>,
     seed: u64,
 ) -> Result<Victims, NoVictims> {
     let Some(tried) = pod.profile.preemption else {
@@ -89,7 +100,7 @@ pub fn preempt(
         many => StdRng::seed_from_u64(seed).random_range(0..many),
     };
     for (node, _) in may_help[begin..].iter().chain(&may_help[..begin]) {
-        match Trial::new(pod, node, snapshot).victims(budgets) {
+        match Trial::new(pod, node, snapshot, concerned.reserved).victims(concerned.budgets) {
             Ok(victims) => candidates.push(victims),
             Err(reasons) => refusals.push((node.clone(), reasons)),
         }
@@ -140,15 +151,24 @@ struct Trial<'a> {
     pod: &'a PendingPod,
     node: &'a Arc<str>,
     snapshot: &'a mut Snapshot,
+    /// Those that the node is being made free for.
+    reserved: Vec<(Arc<PodInfo>, Arc<str>)>,
     removed: HashMap<Arc<str>, Arc<PodInfo>>,
 }
 
 impl<'a> Trial<'a> {
-    fn new(pod: &'a PendingPod, node: &'a Arc<str>, snapshot: &'a mut Snapshot) -> Self {
+    fn new(
+        pod: &'a PendingPod,
+        node: &'a Arc<str>,
+        snapshot: &'a mut Snapshot,
+        reserved: &[(Arc<PodInfo>, Arc<str>)],
+    ) -> Self {
+        let here = reserved.iter().filter(|(_, of)| of == node);
         Self {
             pod,
             node,
             snapshot,
+            reserved: here.cloned().collect(),
             removed: HashMap::new(),
         }
     }
@@ -211,9 +231,13 @@ impl<'a> Trial<'a> {
         fits
     }
 
-    fn check(&self) -> Result<(), Vec<Refusal>> {
+    /// Whether the pod fits, with those to come and without.
+    fn check(&mut self) -> Result<(), Vec<Refusal>> {
+        let check = |snapshot: &Snapshot, node: &NodeInfo| Filters::new(self.pod, snapshot).check(node).err();
+        let held = reserved::look(self.snapshot, self.reserved.iter().cloned(), check);
         let node = self.snapshot.node(self.node).ok_or_else(|| vec![Refusal::NoVictims])?;
-        Filters::new(self.pod, self.snapshot).check(node)
+        let refused = held.into_values().next().or_else(|| check(self.snapshot, node));
+        refused.map_or(Ok(()), Err)
     }
 }
 

@@ -173,7 +173,7 @@ pub fn explain(pod: &Pod, world: &World, seed: u64) -> Explanation {
 fn look(explanation: &mut Explanation, pod: &PendingPod, world: &World, seed: u64) {
     let mut snapshot = world.without(pod);
     explanation.nodes = look_at_nodes(pod, &mut snapshot, world);
-    verdict::decide(explanation, pod, &mut snapshot, &world.budgets, seed);
+    verdict::decide(explanation, pod, &mut snapshot, world, seed);
     explanation.nodes.sort_by_cached_key(|node| {
         let (rank, ease) = node.rank();
         (rank, ease, node.name.clone())

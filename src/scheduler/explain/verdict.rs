@@ -1,8 +1,8 @@
 //! What would be decided now, told as the scheduler tells it.
 
-use super::{Explanation, NodeExplanation, Outcome, Preemption, Refused};
+use super::{Explanation, NodeExplanation, Outcome, Preemption, Refused, World};
 use crate::scheduler::pod::PendingPod;
-use crate::scheduler::preemption::{self, Budget};
+use crate::scheduler::preemption::{self, Budget, Concerned};
 use crate::scheduler::sampling::nodes_to_find;
 use crate::scheduler::schedule::Unschedulable;
 use crate::scheduler::snapshot::Snapshot;
@@ -15,21 +15,26 @@ pub(super) fn decide(
     explanation: &mut Explanation,
     pod: &PendingPod,
     snapshot: &mut Snapshot,
-    budgets: &[Budget],
+    world: &World,
     seed: u64,
 ) {
-    let budgets: Vec<&Budget> = budgets.iter().collect();
+    let budgets: Vec<&Budget> = world.budgets.iter().collect();
+    let reserved: Vec<_> = world.reserved(pod).collect();
+    let concerned = Concerned {
+        budgets: &budgets,
+        reserved: &reserved,
+    };
     for node in &mut explanation.nodes {
         if let Outcome::Refused(refused) = &mut node.outcome {
             let alone = unschedulable([(node.name.as_str(), &*refused)]);
-            let victims = preemption::preempt(pod, &alone, snapshot, &budgets, seed);
+            let victims = preemption::preempt(pod, &alone, snapshot, concerned, seed);
             refused.preemption = victims.ok().map(Preemption::of);
         }
     }
     let totals = explanation.nodes.iter().filter_map(total);
     match totals.max() {
         Some(best) => choose(explanation, pod, snapshot.node_count(), best),
-        None => refuse(explanation, pod, snapshot, &budgets, seed),
+        None => refuse(explanation, pod, snapshot, concerned, seed),
     }
 }
 
@@ -57,7 +62,13 @@ fn choose(explanation: &mut Explanation, pod: &PendingPod, nodes: usize, best: i
     explanation.sample = sample;
 }
 
-fn refuse(explanation: &mut Explanation, pod: &PendingPod, snapshot: &mut Snapshot, budgets: &[&Budget], seed: u64) {
+fn refuse(
+    explanation: &mut Explanation,
+    pod: &PendingPod,
+    snapshot: &mut Snapshot,
+    concerned: Concerned<'_>,
+    seed: u64,
+) {
     let refused = || {
         explanation.nodes.iter().filter_map(|node| match &node.outcome {
             Outcome::Refused(refused) => Some((node.name.as_str(), refused)),
@@ -65,7 +76,7 @@ fn refuse(explanation: &mut Explanation, pod: &PendingPod, snapshot: &mut Snapsh
         })
     };
     let all = unschedulable(refused());
-    let victims = preemption::preempt(pod, &all, snapshot, budgets, seed);
+    let victims = preemption::preempt(pod, &all, snapshot, concerned, seed);
     let summary = preemption::told(&all, victims.as_ref().err());
     let easiest = refused().min_by_key(|(name, refused)| (refused.ease(), name.to_string()));
     explanation.easiest = easiest.map(|(name, _)| name.to_owned());

@@ -231,7 +231,12 @@ fn compare(seed: u64) -> Option<bool> {
     };
     assert!(!fits, "seed {seed}: {refused} in {world:#?}");
     let budgets = world.budgets();
-    let chosen = preempt(&pod, &refused, &mut snapshot, &budgets.iter().collect::<Vec<_>>(), seed);
+    let budgets: Vec<&Budget> = budgets.iter().collect();
+    let concerned = Concerned {
+        budgets: &budgets,
+        reserved: &[],
+    };
+    let chosen = preempt(&pod, &refused, &mut snapshot, concerned, seed);
     assert_eq!(snapshot, before, "seed {seed}: trying changes nothing");
     let judged = match &chosen {
         Ok(victims) => world.judge(&world.choice(victims)),

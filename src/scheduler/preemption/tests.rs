@@ -60,7 +60,16 @@ fn preempted(pod: &PendingPod, snapshot: &mut Snapshot, budgets: &[Budget]) -> R
     let refused = schedule(pod, snapshot, 0, 1).expect_err("it fits nowhere");
     let before = snapshot.clone();
     let budgets: Vec<&Budget> = budgets.iter().collect();
-    let chosen = preempt(pod, &refused, snapshot, &budgets, 1);
+    let chosen = preempt(
+        pod,
+        &refused,
+        snapshot,
+        Concerned {
+            budgets: &budgets,
+            reserved: &[],
+        },
+        1,
+    );
     assert_eq!(*snapshot, before, "trying changes nothing");
     let names = |victims: Victims| {
         let names = victims.pods.iter().map(|pod| pod.name.clone());

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{State, Step};
 use crate::scheduler::filter::Filters;
 use crate::scheduler::pod::{PendingPod, PodInfo};
-use crate::scheduler::preemption::{self, Budget, NoVictims, Victims};
+use crate::scheduler::preemption::{self, Budget, Concerned, NoVictims, Victims};
 use crate::scheduler::queue::Cause;
 use crate::scheduler::reserved::{self, comes_before};
 use crate::scheduler::schedule::{Decision, Unschedulable, choose};
@@ -62,7 +62,11 @@ impl State {
 
     fn refuse(&mut self, pod: Arc<PendingPod>, refused: &Unschedulable, now: Instant) -> Step {
         let budgets: Vec<&Budget> = self.budgets.values().collect();
-        let preempted = preemption::preempt(&pod, refused, &mut self.snapshot, &budgets, self.seed);
+        let concerned = Concerned {
+            budgets: &budgets,
+            reserved: &self.reserved(&pod),
+        };
+        let preempted = preemption::preempt(&pod, refused, &mut self.snapshot, concerned, self.seed);
         let message = preemption::told(refused, preempted.as_ref().err());
         let (nominated, victims) = match preempted {
             Ok(Victims { node, pods, .. }) => (Some(node), pods),

@@ -86,3 +86,44 @@ proptest! {
         world.check_settled();
     }
 }
+
+/// Of two pods that drive others out of one node the second must not count on the room that is made for the first.
+#[test]
+fn room_that_is_being_made_for_one_is_not_counted_on_for_another() {
+    let wish = |cpu_millis, priority| Wish {
+        cpu_millis,
+        memory_gi: 0,
+        storage_gi: 0,
+        gpus: 0,
+        port: None,
+        priority,
+        lonely: false,
+        choosy: false,
+        tolerant: false,
+    };
+    let shape = Shape {
+        cpu_millis: 2000,
+        memory_gi: 5,
+        storage_gi: 4,
+        gpus: 0,
+        pods: 2,
+        cordoned: false,
+        tainted: false,
+        fast: false,
+    };
+    let mut world = World::new();
+    for op in [
+        Op::SetNode(0, shape),
+        Op::AddPod(wish(0, 0)),
+        Op::Relist,
+        Op::AddPod(wish(2000, 0)),
+        Op::DeliverPods(1),
+        Op::Decide(1),
+        Op::AddPod(wish(0, 1)),
+        Op::AddPod(wish(0, 1)),
+    ] {
+        world.carry_out(&op);
+    }
+    world.settle();
+    world.check_settled();
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use reconcile::scheduler::pod::{PendingPod, Role, pending, role};
-use reconcile::scheduler::preemption::preempt;
+use reconcile::scheduler::preemption::{Concerned, preempt};
 use reconcile::scheduler::profile::Profiles;
 use reconcile::scheduler::queue::Backoff;
 use reconcile::scheduler::state::{Bound, State, Step};
@@ -344,7 +344,7 @@ impl World {
                 .collect();
             assert!(fits.is_empty(), "{:?} waits and fits on {fits:?}", pod.metadata.name);
             let refused = schedule(&pending(pod), &rebuilt, 0, 1).expect_err("it fits nowhere");
-            let driven_out = preempt(&pending(pod), &refused, &mut rebuilt.clone(), &[], 1);
+            let driven_out = preempt(&pending(pod), &refused, &mut rebuilt.clone(), Concerned::default(), 1);
             assert!(driven_out.is_err(), "{:?} waits for {driven_out:?}", pod.metadata.name);
         }
     }
