@@ -1,4 +1,5 @@
-//! What a new object needs from the rest of the cluster: its namespace, its priority class, its service account.
+//! What a new object needs from the rest of the cluster: its namespace, its priority class, its service account, its
+//! storage class.
 //! Reads the store and hands what it finds to the pure rules of `object`.
 
 use serde_json::Value;
@@ -6,8 +7,8 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::registry;
 use super::server::Server;
-use super::{namespaces, priority, service_accounts};
-use crate::object::{Kind, node, pod};
+use super::{namespaces, priority, service_accounts, storage};
+use crate::object::{Kind, node, pod, volume};
 
 /// Refuses to put something into a namespace that is missing or on its way out.
 ///
@@ -62,6 +63,17 @@ pub async fn admit_create(
             pod::admit_priority(object, class.as_ref()).map_err(refuse)?;
             pod::admit_tolerations(object).map_err(refuse)?;
             pod::admit_service_account(object, account.as_ref(), secret.as_deref()).map_err(refuse)
+        }
+        ("", "PersistentVolume", _) => {
+            volume::admit::protect(object, volume::VOLUME_PROTECTION);
+            Ok(())
+        }
+        ("", "PersistentVolumeClaim", _) => {
+            volume::admit::protect(object, volume::CLAIM_PROTECTION);
+            if volume::admit::names_no_class(object) {
+                volume::admit::give_class(object, storage::default_class(server).await?.as_deref());
+            }
+            Ok(())
         }
         ("", "Node", _) => {
             node::admit_not_ready(object);

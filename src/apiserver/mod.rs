@@ -31,6 +31,7 @@ mod select;
 mod serve;
 mod server;
 mod service_accounts;
+mod storage;
 mod subresources;
 mod token_request;
 mod tokens;

@@ -23,6 +23,11 @@ pub fn of(object: &Value) -> Health {
     }
     match (object["apiVersion"].as_str(), object["kind"].as_str()) {
         (Some("v1"), Some("Pod")) => pod(object),
+        (Some("v1"), Some("PersistentVolumeClaim")) => match object["status"]["phase"].as_str() {
+            Some("Bound") => Health::Healthy,
+            Some("Lost") => Health::Failed("Lost: its volume is gone".into()),
+            phase => Health::Progressing(phase.unwrap_or("Pending").to_owned()),
+        },
         (Some("v1"), Some("Namespace")) => match object["status"]["phase"].as_str() {
             Some("Terminating") => Health::Progressing("Terminating".into()),
             _ => Health::Healthy,
@@ -171,6 +176,19 @@ mod tests {
             of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}})),
             progressing("being deleted")
         );
+    }
+
+    #[test]
+    fn a_claim_is_healthy_once_it_has_its_volume() {
+        for (phase, expected) in [
+            (json!(null), Health::Progressing("Pending".into())),
+            (json!("Pending"), Health::Progressing("Pending".into())),
+            (json!("Bound"), Health::Healthy),
+            (json!("Lost"), Health::Failed("Lost: its volume is gone".into())),
+        ] {
+            let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": phase}});
+            assert_eq!(of(&claim), expected, "{phase}");
+        }
     }
 
     #[test]

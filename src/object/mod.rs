@@ -16,6 +16,7 @@ pub mod selector;
 pub mod source;
 pub mod table;
 pub mod taint;
+pub mod volume;
 
 pub use field_error::{FieldError, FieldErrorKind};
 pub use kind::Kind;

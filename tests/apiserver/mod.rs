@@ -15,6 +15,7 @@ mod logs;
 mod patches;
 mod pods;
 mod speed;
+mod storage;
 mod watches;
 mod world;
 mod writes;

@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::StorageClass;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
@@ -16,6 +19,7 @@ use serde_json::{Value, json};
 const POINTERS: &[(&str, &[&str])] = &[
     ("AppArmorProfile", &["localhostProfile"]),
     ("AzureDiskVolumeSource", &["cachingMode", "fsType", "kind", "readOnly"]),
+    ("AzureFilePersistentVolumeSource", &["secretNamespace"]),
     ("CSIVolumeSource", &["fsType", "readOnly"]),
     (
         "ClusterTrustBundleProjection",
@@ -37,6 +41,7 @@ const POINTERS: &[(&str, &[&str])] = &[
     ("FileKeySelector", &["optional"]),
     ("GRPCAction", &["service"]),
     ("HostPathVolumeSource", &["type"]),
+    ("ISCSIPersistentVolumeSource", &["initiatorName"]),
     ("ISCSIVolumeSource", &["initiatorName"]),
     ("KeyToPath", &["mode", "user"]),
     (
@@ -50,6 +55,7 @@ const POINTERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Lifecycle", &["stopSignal"]),
+    ("LocalVolumeSource", &["fsType"]),
     ("NodeFeatures", &["supplementalGroupsPolicy"]),
     (
         "NodeRuntimeHandlerFeatures",
@@ -62,6 +68,8 @@ const POINTERS: &[(&str, &[&str])] = &[
         "PersistentVolumeClaimSpec",
         &["storageClassName", "volumeAttributesClassName", "volumeMode"],
     ),
+    ("PersistentVolumeClaimStatus", &["currentVolumeAttributesClassName"]),
+    ("PersistentVolumeSpec", &["volumeAttributesClassName", "volumeMode"]),
     ("PodCertificateProjection", &["maxExpirationSeconds", "user"]),
     ("PodDNSConfigOption", &["value"]),
     (
@@ -122,6 +130,10 @@ const POINTERS: &[(&str, &[&str])] = &[
     ("ServiceAccount", &["automountServiceAccountToken"]),
     ("ServiceAccountTokenProjection", &["expirationSeconds", "user"]),
     ("SourceSpec", &["prune", "rollback", "submodules", "suspend"]),
+    (
+        "StorageClass",
+        &["allowVolumeExpansion", "reclaimPolicy", "volumeBindingMode"],
+    ),
     ("Toleration", &["tolerationSeconds"]),
     (
         "TopologySpreadConstraint",
@@ -157,6 +169,8 @@ enum Blank {
     Amount,
     /// A disruption budget's status.
     BudgetStatus,
+    /// A claim's spec, which asks for something.
+    ClaimSpec,
     /// A node's kubelet endpoint.
     Endpoints,
     /// A pod's spec, which has containers.
@@ -193,6 +207,12 @@ const ALWAYS: &[(&str, &str, Blank)] = &[
     ("NodeCondition", "lastTransitionTime", Blank::Time),
     ("NodeStatus", "daemonEndpoints", Blank::Endpoints),
     ("NodeStatus", "nodeInfo", Blank::NodeInfo),
+    ("PersistentVolume", "spec", Blank::Struct),
+    ("PersistentVolume", "status", Blank::Struct),
+    ("PersistentVolumeClaim", "spec", Blank::ClaimSpec),
+    ("PersistentVolumeClaim", "status", Blank::Struct),
+    ("PersistentVolumeClaimCondition", "lastProbeTime", Blank::Time),
+    ("PersistentVolumeClaimCondition", "lastTransitionTime", Blank::Time),
     ("PersistentVolumeClaimSpec", "resources", Blank::Struct),
     ("Pod", "spec", Blank::PodSpec),
     ("Pod", "status", Blank::Struct),
@@ -222,6 +242,7 @@ static REQUIRED: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
         Lease,
         PodDisruptionBudget,
         PriorityClass,
+        (PersistentVolume, PersistentVolumeClaim, StorageClass),
     )>();
     let required = |schema: &Value| {
         let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
@@ -265,6 +286,7 @@ impl Blank {
             Self::BudgetStatus => {
                 json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0})
             }
+            Self::ClaimSpec => json!({"resources": {}}),
             Self::Endpoints => json!({"kubeletEndpoint": {"Port": 0}}),
             Self::PodSpec => json!({"containers": []}),
             Self::NodeStatus => {

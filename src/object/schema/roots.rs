@@ -1,7 +1,7 @@
 //! Names the types that documents and merging rules are made from. Never looks inside them.
 
 use k8s_openapi::Resource;
-use k8s_openapi::api::{apps, batch, coordination, core, policy, scheduling};
+use k8s_openapi::api::{apps, batch, coordination, core, policy, scheduling, storage};
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use k8s_openapi::schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -28,12 +28,15 @@ pub(super) static KINDS: &[Root] = &[
     root::<core::v1::Event>(),
     root::<core::v1::Namespace>(),
     root::<core::v1::Node>(),
+    root::<core::v1::PersistentVolume>(),
+    root::<core::v1::PersistentVolumeClaim>(),
     root::<core::v1::Pod>(),
     root::<core::v1::Secret>(),
     root::<core::v1::ServiceAccount>(),
     root::<coordination::v1::Lease>(),
     root::<policy::v1::PodDisruptionBudget>(),
     root::<scheduling::v1::PriorityClass>(),
+    root::<storage::v1::StorageClass>(),
     root::<Source>(),
     root::<apps::v1::DaemonSet>(),
     root::<apps::v1::Deployment>(),

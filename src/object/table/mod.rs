@@ -4,6 +4,7 @@ mod event;
 mod node;
 mod pod;
 mod small;
+mod storage;
 mod time;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ pub(super) use pod::PODS;
 pub(super) use small::{
     CONFIG_MAPS, LEASES, NAMESPACES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES, SECRETS, SERVICE_ACCOUNTS, SOURCES,
 };
+pub(super) use storage::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES};
 use time::age;
 
 /// A column of a kind's table.

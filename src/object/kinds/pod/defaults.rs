@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::object::kinds::amounts::round_amounts;
+use crate::object::kinds::persistent_volume_claim;
 
 /// The mode of files that a volume writes: rw-r--r--.
 pub(super) const FILE_MODE: i32 = 0o644;
@@ -194,12 +195,9 @@ fn default_volume(volume: &mut Volume) {
         let policy = default_pull_policy(source.reference.as_deref().unwrap_or(""));
         fill(&mut source.pull_policy, policy);
     }
-    if let Some(spec) = volume
-        .ephemeral
-        .as_mut()
-        .and_then(|source| source.volume_claim_template.as_mut())
-    {
-        fill(&mut spec.spec.volume_mode, "Filesystem");
+    let ephemeral = volume.ephemeral.as_mut();
+    if let Some(template) = ephemeral.and_then(|source| source.volume_claim_template.as_mut()) {
+        persistent_volume_claim::default_spec(&mut template.spec);
     }
     default_network_volume(volume);
 }

@@ -14,6 +14,7 @@ pub use admit::{
 
 pub use defaults::default_pull_policy;
 pub(crate) use validate::validate_node_affinity;
+pub(super) use validate::{no_steps_back, validate_host_path, validate_nfs, validate_node_selector};
 
 use super::Strategy;
 use super::selectable::{Selectable, field, flag};

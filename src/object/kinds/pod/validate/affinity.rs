@@ -1,7 +1,8 @@
 //! Node and pod affinity, and the selectors they are made of.
 
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, WeightedPodAffinityTerm,
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
+    WeightedPodAffinityTerm,
 };
 
 use super::form_of;
@@ -32,16 +33,7 @@ pub(super) fn validate(affinity: &Affinity, at: &Path, errors: &mut Vec<FieldErr
 /// A pod's `nodeAffinity`.
 pub(crate) fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec<FieldError>) {
     if let Some(selector) = &affinity.required_during_scheduling_ignored_during_execution {
-        let field = at.child(REQUIRED).child("nodeSelectorTerms");
-        if selector.node_selector_terms.is_empty() {
-            errors.push(FieldError::required(
-                &field,
-                "must have at least one node selector term",
-            ));
-        }
-        for (index, term) in selector.node_selector_terms.iter().enumerate() {
-            validate_term(term, &field.index(index), errors);
-        }
+        validate_selector(selector, &at.child(REQUIRED), errors);
     }
     for (index, term) in affinity
         .preferred_during_scheduling_ignored_during_execution
@@ -52,6 +44,18 @@ pub(crate) fn validate_node(affinity: &NodeAffinity, at: &Path, errors: &mut Vec
         let at = at.child(PREFERRED).index(index);
         validate_weight(term.weight, &at, errors);
         validate_term(&term.preference, &at.child("preference"), errors);
+    }
+}
+
+/// What a node must be like, of which one term must hold.
+pub(in crate::object::kinds) fn validate_selector(selector: &NodeSelector, at: &Path, errors: &mut Vec<FieldError>) {
+    let field = at.child("nodeSelectorTerms");
+    if selector.node_selector_terms.is_empty() {
+        let why = "must have at least one node selector term";
+        errors.push(FieldError::required(&field, why));
+    }
+    for (index, term) in selector.node_selector_terms.iter().enumerate() {
+        validate_term(term, &field.index(index), errors);
     }
 }
 

@@ -19,7 +19,9 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde::Serialize;
 
 pub(crate) use affinity::validate_node as validate_node_affinity;
+pub(in crate::object::kinds) use affinity::validate_selector as validate_node_selector;
 pub(super) use update::{validate_status_update, validate_update};
+pub(in crate::object::kinds) use volumes::{validate_host_path, validate_nfs};
 
 use crate::object::field_error::{FieldError, Path};
 use crate::object::{format, metadata};
@@ -187,7 +189,7 @@ fn descending_path(value: &str, field: &Path, errors: &mut Vec<FieldError>) {
 }
 
 /// It must not climb.
-fn no_steps_back(value: &str, field: &Path, errors: &mut Vec<FieldError>) {
+pub(in crate::object::kinds) fn no_steps_back(value: &str, field: &Path, errors: &mut Vec<FieldError>) {
     if value.split('/').any(|part| part == "..") {
         errors.push(FieldError::invalid(field, value, "must not contain '..'"));
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{descending_path, env, no_steps_back, required_form};
 use crate::object::field_error::{FieldError, Path};
+use crate::object::kinds::persistent_volume_claim;
 use crate::object::quantity::Quantity;
 use crate::object::{codec, format};
 
@@ -132,13 +133,16 @@ fn validate_source(volume: &Volume, at: &Path, errors: &mut Vec<FieldError>) {
             let reference = volume.image.as_ref().and_then(|source| source.reference.as_ref());
             required(reference, &at.child("image.reference"), errors);
         }
-        "ephemeral"
-            if volume
+        "ephemeral" => {
+            let at = at.child("ephemeral.volumeClaimTemplate");
+            match volume
                 .ephemeral
                 .as_ref()
-                .is_some_and(|source| source.volume_claim_template.is_none()) =>
-        {
-            errors.push(FieldError::required(&at.child("ephemeral.volumeClaimTemplate"), ""));
+                .and_then(|source| source.volume_claim_template.as_ref())
+            {
+                Some(template) => persistent_volume_claim::validate_spec(&template.spec, &at.child("spec"), errors),
+                None => errors.push(FieldError::required(&at, "")),
+            }
         }
         "projected" => volume
             .projected
@@ -160,7 +164,12 @@ fn required(value: Option<&String>, field: &Path, errors: &mut Vec<FieldError>) 
     }
 }
 
-fn validate_host_path(source: &HostPathVolumeSource, at: &Path, errors: &mut Vec<FieldError>) {
+/// A path of the node's own; `at` is what has the source.
+pub(in crate::object::kinds) fn validate_host_path(
+    source: &HostPathVolumeSource,
+    at: &Path,
+    errors: &mut Vec<FieldError>,
+) {
     let at = at.child("hostPath");
     if source.path.is_empty() {
         return errors.push(FieldError::required(&at.child("path"), ""));
@@ -172,7 +181,8 @@ fn validate_host_path(source: &HostPathVolumeSource, at: &Path, errors: &mut Vec
     }
 }
 
-fn validate_nfs(source: &NFSVolumeSource, at: &Path, errors: &mut Vec<FieldError>) {
+/// A path of another machine's; `at` is what has the source.
+pub(in crate::object::kinds) fn validate_nfs(source: &NFSVolumeSource, at: &Path, errors: &mut Vec<FieldError>) {
     let at = at.child("nfs");
     required(Some(&source.server), &at.child("server"), errors);
     required(Some(&source.path), &at.child("path"), errors);
