@@ -61,7 +61,11 @@ async fn look(client: &Client, profiles: Profiles, asked: &Pod) -> Result<Explan
     let nodes: Vec<Node> = list(client, at).await.context("cannot list nodes")?;
     let namespaces: Vec<Namespace> = list(client, at).await.context("cannot list namespaces")?;
     let budgets: Vec<PodDisruptionBudget> = list(client, at).await.context("cannot list poddisruptionbudgets")?;
-    let world = World::new(profiles, &nodes, &pods.items, &namespaces, &budgets);
+    let world = World::new(profiles, &nodes, &pods.items, &namespaces, &budgets).with_storage(
+        list(client, at).await.context("cannot list persistentvolumes")?,
+        list(client, at).await.context("cannot list persistentvolumeclaims")?,
+        list(client, at).await.context("cannot list storageclasses")?,
+    );
     let named = |pod: &&Pod| pod.name_any() == asked.name_any() && pod.namespace() == asked.namespace();
     let listed = pods.iter().find(named);
     Ok(explain_pod(listed.unwrap_or(asked), &world, SEED))

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 use super::pod::{PendingPod, uid};
+use super::snapshot::Bindings;
 use super::state::Bound;
 use crate::client::Told;
 
@@ -21,7 +22,52 @@ pub(super) struct Outcome {
     pub bound: Bound,
     /// Whether our own request did it.
     pub ours: bool,
-    pub error: Option<kube::Error>,
+    pub error: Option<Failure>,
+}
+
+/// Why a binding failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The API refused it or did not answer.
+    #[error(transparent)]
+    Api(kube::Error),
+    /// The volumes could not be made the pod's.
+    #[error("binding volumes")]
+    Volumes(#[source] kube::Error),
+    /// The volumes did not become the pod's.
+    #[error("binding volumes: {0}")]
+    NotBound(String),
+}
+
+impl Outcome {
+    /// The pod is on no node, and nobody was asked to put it on one.
+    pub fn not_tried(error: Failure) -> Self {
+        Self {
+            bound: Bound::Not,
+            ours: false,
+            error: Some(error),
+        }
+    }
+}
+
+/// Writes what makes volumes the pod's own, each over the version that was decided by.
+///
+/// # Errors
+/// Where the API refuses, also because something has changed since.
+pub(super) async fn prepare(client: &Client, bindings: &Bindings) -> Result<(), Failure> {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    for volume in &bindings.volumes {
+        let written = volumes
+            .replace(&volume.name_any(), &PostParams::default(), volume)
+            .await;
+        written.map_err(Failure::Volumes)?;
+    }
+    for claim in &bindings.claims {
+        let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &claim.namespace().unwrap_or_default());
+        let written = claims.replace(&claim.name_any(), &PostParams::default(), claim).await;
+        written.map_err(Failure::Volumes)?;
+    }
+    Ok(())
 }
 
 /// Binds the pod. Whatever fails, the API has the last word: a lost answer may well have bound the pod, so it is
@@ -43,7 +89,7 @@ pub(super) async fn bind(client: &Client, pod: &PendingPod, node: &str) -> Outco
     Outcome {
         bound,
         ours,
-        error: Some(error),
+        error: Some(Failure::Api(error)),
     }
 }
 

@@ -11,6 +11,7 @@ use super::profile::{Profile, Profiles};
 use super::resources::{self, Estimate, Resources};
 use super::snapshot::{Question, Where};
 use super::spread::{Asker, Constraints};
+use crate::object::volume::claims;
 
 /// The scheduler that pods are for which name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -65,6 +66,17 @@ pub struct PodInfo {
     pub is_ending: bool,
     /// Which pods it wants near and away.
     pub terms: Option<Box<PodTerms>>,
+    /// The claims that it uses.
+    pub claims: Vec<Claim>,
+}
+
+/// A claim that a pod of the same namespace uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Whether it is made for this pod alone, and is to be its own.
+    pub is_own: bool,
 }
 
 /// A pod that waits for a node, with what only matters until it has one.
@@ -221,6 +233,12 @@ fn info(pod: &Pod, spec: &PodSpec) -> PodInfo {
             .as_ref()
             .and_then(|status| Some(status.start_time.as_ref()?.0.as_second())),
         is_ending: pod.metadata.deletion_timestamp.is_some(),
+        claims: claims::used(pod)
+            .map(|used| Claim {
+                name: used.name(),
+                is_own: used.template.is_some(),
+            })
+            .collect(),
         namespace,
         labels,
     }

@@ -1,6 +1,7 @@
 //! The loop: watches feed the state, the state says what is next, the API carries it out.
 
 mod attempt;
+mod storage;
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
@@ -26,6 +28,7 @@ use super::state::{BudgetKey, State, Step, budget_key};
 use crate::client::leader::Term;
 use crate::client::{Told, lasting};
 use attempt::Attempt;
+use storage::Listing;
 
 /// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
 /// others that use it.
@@ -54,6 +57,7 @@ pub enum Error {
 /// What a finished task tells.
 enum Done {
     Bound(Attempt, Outcome),
+    Prepared(Arc<str>),
     NotTold(Arc<str>),
     Stays(Arc<str>),
     Told,
@@ -85,6 +89,12 @@ pub(super) async fn place(
         watcher::Config::default(),
     );
     let mut budgets = pin!(lasting(budgets, "poddisruptionbudgets"));
+    let mut volumes = pin!(storage::watched::<PersistentVolume>(&client, "persistentvolumes"));
+    let mut claims = pin!(storage::watched::<PersistentVolumeClaim>(
+        &client,
+        "persistentvolumeclaims"
+    ));
+    let mut classes = pin!(storage::watched::<StorageClass>(&client, "storageclasses"));
     let mut scheduler = Scheduler {
         state,
         client,
@@ -106,6 +116,9 @@ pub(super) async fn place(
             event = nodes.next() => scheduler.node(event.ok_or(Error::WatchEnded("nodes"))?),
             event = namespaces.next() => scheduler.namespace(event.ok_or(Error::WatchEnded("namespaces"))?),
             event = budgets.next() => scheduler.budget(event.ok_or(Error::WatchEnded("poddisruptionbudgets"))?),
+            event = volumes.next() => scheduler.storage(event.ok_or(Error::WatchEnded("persistentvolumes"))?),
+            event = claims.next() => scheduler.storage(event.ok_or(Error::WatchEnded("persistentvolumeclaims"))?),
+            event = classes.next() => scheduler.storage(event.ok_or(Error::WatchEnded("storageclasses"))?),
             Some(done) = scheduler.tasks.join_next() => scheduler.done(done.map_err(Error::Task)?),
             () = wait_until(due) => {}
         }
@@ -125,10 +138,21 @@ struct Listed {
     pods: HashSet<Arc<str>>,
     nodes: HashSet<Arc<str>>,
     budgets: HashSet<BudgetKey>,
+    volumes: Listing<PersistentVolume>,
+    claims: Listing<PersistentVolumeClaim>,
+    classes: Listing<StorageClass>,
     pods_known: bool,
     nodes_known: bool,
     namespaces_known: bool,
     budgets_known: bool,
+}
+
+impl Listed {
+    /// Whether all that is decided by was listed.
+    fn all(&self) -> bool {
+        let storage = self.volumes.known && self.claims.known && self.classes.known;
+        self.pods_known && self.nodes_known && self.namespaces_known && self.budgets_known && storage
+    }
 }
 
 /// An event that is to be written.
@@ -167,8 +191,7 @@ impl Scheduler {
     }
 
     fn decide(&mut self) -> bool {
-        let listed = &self.listed;
-        if !(listed.pods_known && listed.nodes_known && listed.namespaces_known && listed.budgets_known) {
+        if !self.listed.all() {
             // Half a picture would over-commit nodes, refuse pods for want of them, or drive out whom a budget keeps.
             return false;
         }
@@ -236,6 +259,22 @@ impl Scheduler {
                     let outcome = bind::bind(&client, &attempt.pod, &node).await;
                     Done::Bound(attempt, outcome)
                 });
+            }
+            Step::Prepare { pod, bindings } => {
+                self.metrics.chosen(begun.elapsed());
+                let history = self.state.history(&pod.info.uid);
+                let attempt = Attempt { pod, begun, history };
+                self.tasks.spawn(async move {
+                    match bind::prepare(&client, &bindings).await {
+                        Ok(()) => Done::Prepared(attempt.pod.info.uid.clone()),
+                        Err(error) => Done::Bound(attempt, Outcome::not_tried(error)),
+                    }
+                });
+            }
+            Step::Fail { pod, reason } => {
+                let history = self.state.history(&pod.info.uid);
+                let outcome = Outcome::not_tried(bind::Failure::NotBound(reason));
+                self.settled(Attempt { pod, begun, history }, outcome, begun);
             }
             Step::Refuse {
                 pod,
@@ -319,6 +358,7 @@ impl Scheduler {
             Done::EventWritten => self.events_in_flight -= 1,
             Done::NotTold(uid) => self.state.not_told(&uid, now),
             Done::Stays(uid) => self.state.victim_stays(&uid, now),
+            Done::Prepared(uid) => self.state.prepared(&uid),
             Done::Bound(attempt, outcome) => self.settled(attempt, outcome, now),
         }
     }

@@ -41,6 +41,10 @@ impl fmt::Display for Unschedulable {
         if self.refusals.is_empty() {
             return formatter.write_str("no nodes available to schedule pods");
         }
+        let mut all = self.refusals.iter().flat_map(|(_, refusals)| refusals);
+        if let Some(refusal) = all.find(|refusal| refusal.is_of_the_pod()) {
+            return write!(formatter, "0/{} nodes are available: {refusal}.", self.refusals.len());
+        }
         let mut counts = BTreeMap::<String, usize>::new();
         for refusal in self.refusals.iter().flat_map(|(_, refusals)| refusals) {
             *counts.entry(refusal.to_string()).or_default() += 1;

@@ -95,6 +95,20 @@ pub enum Change {
         /// What it would have to allow.
         needed_skew: i64,
     },
+    /// A claim of the pod cannot be used.
+    Claim {
+        /// Its name.
+        claim: String,
+        /// What would have to be done.
+        to_do: String,
+    },
+    /// A volume of the pod cannot be used from the node.
+    Volume {
+        /// Its name.
+        volume: String,
+        /// What the node lacks, term by term; any one term would do.
+        any_of: Vec<Vec<String>>,
+    },
     /// Pods that the pod must be near are not there.
     Affinity {
         /// Which ones: `app=db in default`.
@@ -165,9 +179,9 @@ impl Change {
             | Self::AddedAffinity { .. } => 2,
             Self::Pods { .. } | Self::Port { .. } | Self::Spread { .. } => 3,
             Self::Resource { asked, capacity, .. } if asked.0 <= capacity.0 => 3,
-            Self::Affinity { .. } | Self::AntiAffinity { .. } => 4,
+            Self::Affinity { .. } | Self::AntiAffinity { .. } | Self::Claim { .. } => 4,
             // A node of that kind may never do, or not soon.
-            Self::Toleration { .. } | Self::Resource { .. } | Self::NodeName { .. } => 6,
+            Self::Toleration { .. } | Self::Resource { .. } | Self::NodeName { .. } | Self::Volume { .. } => 6,
         }
     }
 
@@ -256,6 +270,17 @@ impl fmt::Display for Change {
                  {max_skew} to {needed_skew}",
                 needed_skew - max_skew
             ),
+            Self::Claim { to_do, .. } => formatter.write_str(to_do),
+            Self::Volume { volume, any_of } => {
+                write!(formatter, "use another volume than {volume}, ")?;
+                match any_of.is_empty() {
+                    true => formatter.write_str("which no node can use"),
+                    false => {
+                        let terms: Vec<String> = any_of.iter().map(|lacking| lacking.join(" and ")).collect();
+                        write!(formatter, "which needs {}", terms.join(", or "))
+                    }
+                }
+            }
             Self::Affinity { pods, domain } => {
                 write!(formatter, "run {pods} in {domain} or drop the pod affinity to it")
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::change::{Amount, Change, Wisher};
+use super::storage;
 use crate::object::taint::{self, NO_EXECUTE, NO_SCHEDULE};
 use crate::scheduler::filter::{Counted, Neighbours};
 use crate::scheduler::node_rules::{Unmet, unmet_terms};
@@ -109,6 +110,12 @@ impl<'a> Hints<'a> {
                 Refusal::PodAffinity | Refusal::PodAntiAffinity | Refusal::ExistingAntiAffinity => {
                     changes.extend(self.neighbours(node));
                 }
+                Refusal::Claim { .. }
+                | Refusal::UnboundClaims
+                | Refusal::VolumeElsewhere
+                | Refusal::NoVolume
+                | Refusal::VolumeGone
+                | Refusal::ClaimTaken => changes.extend(storage::changes(self.pod, self.snapshot, node, reason)),
                 // No rule of a node: what driving others out would do is told apart from it.
                 Refusal::NoVictims | Refusal::PreemptionNoHelp => {}
             }
@@ -242,7 +249,7 @@ fn port(port: &HostPort) -> String {
 }
 
 /// What a node lacks, term by term.
-fn in_words(terms: &[Vec<Unmet>]) -> Vec<Vec<String>> {
+pub(super) fn in_words(terms: &[Vec<Unmet>]) -> Vec<Vec<String>> {
     let words = |term: &Vec<Unmet>| term.iter().map(requirement).collect();
     terms.iter().map(words).collect()
 }

@@ -4,6 +4,7 @@
 mod change;
 mod hints;
 mod standing;
+mod storage;
 mod verdict;
 mod world;
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 
 use crate::scheduler::pod::{PendingPod, PodInfo, Role, role};
@@ -53,6 +54,21 @@ impl World {
             budgets: budgets.iter().filter_map(Budget::read).collect(),
             nominated,
         }
+    }
+
+    /// The same with these volumes, claims and classes, of the same moment.
+    #[must_use]
+    pub fn with_storage(
+        mut self,
+        volumes: Vec<PersistentVolume>,
+        claims: Vec<PersistentVolumeClaim>,
+        classes: Vec<StorageClass>,
+    ) -> Self {
+        let known = self.snapshot.volumes_mut();
+        volumes.into_iter().for_each(|volume| known.set_volume(volume));
+        claims.into_iter().for_each(|claim| known.set_claim(claim));
+        classes.into_iter().for_each(|class| known.set_class(class));
+        self
     }
 
     /// The cluster without the pod itself.

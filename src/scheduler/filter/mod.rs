@@ -11,6 +11,8 @@ mod resources;
 mod spread;
 mod taints;
 mod unschedulable;
+mod volume_binding;
+mod volume_restrictions;
 
 use std::collections::HashMap;
 
@@ -19,6 +21,7 @@ use super::refusal::Refusal;
 use super::snapshot::{NodeInfo, Slot, Snapshot};
 pub(super) use pod_affinity::Neighbours;
 pub(super) use spread::Counted;
+pub(super) use volume_binding::{Needs, node_selector};
 
 /// Whether a node takes the pod, or every reason of this rule why not.
 pub type Verdict = Result<(), Vec<Refusal>>;
@@ -27,53 +30,49 @@ pub type Check<'a> = Box<dyn Fn(&NodeInfo) -> Verdict + 'a>;
 /// A rule: `None` where it has nothing to say about this pod.
 type Rule = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Option<Check<'a>>;
 
+/// What of the pod keeps it from every node, whatever that is like.
+type Fault = fn(&PendingPod, &Snapshot) -> Option<Refusal>;
+
 /// A rule with its name.
 #[derive(Debug)]
 pub struct Plugin {
     /// kube-scheduler's name of it.
     pub name: &'static str,
     rule: Rule,
+    fault: Option<Fault>,
+}
+
+const fn plugin(name: &'static str, rule: Rule) -> Plugin {
+    Plugin {
+        name,
+        rule,
+        fault: None,
+    }
 }
 
 /// Every rule, in kube-scheduler's order: the first that refuses a node gives that node's reasons.
 pub const PLUGINS: &[Plugin] = &[
+    plugin("NodeUnschedulable", unschedulable::check),
+    plugin("NodeName", node_name::check),
+    plugin("TaintToleration", taints::check),
+    plugin("NodeAffinity", node_affinity::check),
+    plugin("NodePorts", host_ports::check),
+    plugin("NodeResourcesFit", resources::check),
+    plugin("VolumeRestrictions", volume_restrictions::check),
     Plugin {
-        name: "NodeUnschedulable",
-        rule: unschedulable::check,
+        name: "VolumeBinding",
+        rule: volume_binding::check,
+        fault: Some(volume_binding::fault),
     },
-    Plugin {
-        name: "NodeName",
-        rule: node_name::check,
-    },
-    Plugin {
-        name: "TaintToleration",
-        rule: taints::check,
-    },
-    Plugin {
-        name: "NodeAffinity",
-        rule: node_affinity::check,
-    },
-    Plugin {
-        name: "NodePorts",
-        rule: host_ports::check,
-    },
-    Plugin {
-        name: "NodeResourcesFit",
-        rule: resources::check,
-    },
-    Plugin {
-        name: "PodTopologySpread",
-        rule: spread::check,
-    },
-    Plugin {
-        name: "InterPodAffinity",
-        rule: pod_affinity::check,
-    },
+    plugin("PodTopologySpread", spread::check),
+    plugin("InterPodAffinity", pod_affinity::check),
 ];
 
 /// The rules that apply to one pod, made ready.
 pub struct Filters<'a> {
     checks: Vec<Check<'a>>,
+    /// What keeps the pod from every node.
+    fault: Option<Refusal>,
     /// Nodes that were asked already, and refuse.
     refused: HashMap<Slot, Vec<Refusal>>,
 }
@@ -81,9 +80,10 @@ pub struct Filters<'a> {
 impl<'a> Filters<'a> {
     /// Makes the rules of the pod's profile ready for it in this cluster.
     pub fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
-        let plugins = pod.profile.filters.iter();
+        let plugins = || pod.profile.filters.iter();
         Self {
-            checks: plugins.filter_map(|plugin| (plugin.rule)(pod, snapshot)).collect(),
+            checks: plugins().filter_map(|plugin| (plugin.rule)(pod, snapshot)).collect(),
+            fault: plugins().find_map(|plugin| (plugin.fault?)(pod, snapshot)),
             refused: HashMap::new(),
         }
     }
@@ -98,6 +98,9 @@ impl<'a> Filters<'a> {
     /// # Errors
     /// The reasons of that rule.
     pub fn check(&self, node: &NodeInfo) -> Verdict {
+        if let Some(fault) = &self.fault {
+            return Err(vec![fault.clone()]);
+        }
         match self.refused.get(&node.slot) {
             Some(refusals) => Err(refusals.clone()),
             None => self.checks.iter().try_for_each(|check| check(node)),
@@ -108,7 +111,8 @@ impl<'a> Filters<'a> {
     pub fn every_reason(&self, node: &NodeInfo) -> Vec<Refusal> {
         let refused = self.refused.get(&node.slot).cloned();
         let refusals = self.checks.iter().filter_map(|check| check(node).err());
-        refused.into_iter().chain(refusals).flatten().collect()
+        let fault = self.fault.iter().cloned();
+        fault.chain(refused.into_iter().chain(refusals).flatten()).collect()
     }
 }
 

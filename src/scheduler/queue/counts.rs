@@ -25,6 +25,12 @@ pub enum Cause {
     NodeDelete,
     /// The labels of a namespace changed.
     NamespaceUpdate,
+    /// A volume is new, changed or gone.
+    PvUpdate,
+    /// A claim is new, changed or gone.
+    PvcUpdate,
+    /// A storage class is new, changed or gone.
+    StorageClassUpdate,
     /// A more important pod takes the room that was made, or a victim did not go.
     Preemption,
 }
@@ -37,7 +43,7 @@ pub(super) enum Part {
     Unschedulable,
 }
 
-const CAUSES: [(Cause, &str); 12] = [
+const CAUSES: [(Cause, &str); 15] = [
     (Cause::PodAdd, "PodAdd"),
     (Cause::PodUpdate, "PodUpdate"),
     (Cause::ScheduleAttemptFailure, "ScheduleAttemptFailure"),
@@ -49,6 +55,9 @@ const CAUSES: [(Cause, &str); 12] = [
     (Cause::NodeUpdate, "NodeUpdate"),
     (Cause::NodeDelete, "NodeDelete"),
     (Cause::NamespaceUpdate, "NamespaceUpdate"),
+    (Cause::PvUpdate, "PvUpdate"),
+    (Cause::PvcUpdate, "PvcUpdate"),
+    (Cause::StorageClassUpdate, "StorageClassUpdate"),
     (Cause::Preemption, "Preemption"),
 ];
 const PARTS: [(Part, &str); 3] = [

@@ -5,10 +5,12 @@ mod domains;
 mod node;
 mod tallies;
 mod tally;
+mod volumes;
 mod wishes;
 mod zones;
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use super::pod::{PendingPod, PodInfo};
 pub use node::{Image, NodeInfo};
 use tallies::Tallies;
 pub use tally::{Question, Tally, Where};
+pub use volumes::{Bindings, ClaimKey, Volumes, claim_key};
 pub use wishes::{Wish, Wishes};
 use zones::Zones;
 
@@ -40,6 +43,9 @@ pub struct Snapshot {
     namespaces: Namespaces,
     wishes: Wishes,
     tallies: Tallies,
+    volumes: Volumes,
+    /// How many placed pods use each claim.
+    users: HashMap<ClaimKey, usize>,
 }
 
 /// The same nodes with the same pods, and the same of what is derived from them. Where they lie in memory, which counts
@@ -54,6 +60,8 @@ impl PartialEq for Snapshot {
             && self.images == other.images
             && self.namespaces == other.namespaces
             && self.wishes == other.wishes
+            && self.volumes == other.volumes
+            && self.users == other.users
             && self.placed.len() == other.placed.len()
             && self.placed.keys().all(|uid| self.node_of(uid) == other.node_of(uid))
     }
@@ -91,6 +99,21 @@ impl Snapshot {
     /// What placed pods wish about other pods.
     pub fn wishes(&self) -> &Wishes {
         &self.wishes
+    }
+
+    /// Volumes, claims and storage classes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The same, to be changed.
+    pub fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
+    }
+
+    /// How many placed pods use the claim.
+    pub fn users_of(&self, claim: &ClaimKey) -> usize {
+        self.users.get(claim).copied().unwrap_or_default()
     }
 
     /// The namespaces' labels.
@@ -178,6 +201,9 @@ impl Snapshot {
         self.remove_pod(&pod.uid);
         let slot = self.slot(node);
         self.placed.insert(pod.uid.clone(), slot);
+        for claim in claim_keys(&pod) {
+            *self.users.entry(claim).or_default() += 1;
+        }
         let info = self.slots[slot].as_mut().expect("a slot that was just found");
         if info.exists {
             self.wishes.add(&pod, info);
@@ -191,11 +217,19 @@ impl Snapshot {
         let slot = self.placed.remove(uid)?;
         let info = self.slots[slot].as_mut()?;
         let name = info.name.clone();
-        if let Some(pod) = info.remove(uid)
-            && info.exists
-        {
-            self.wishes.remove(&pod, info);
-            self.tallies.pod(info, &pod, -1, &self.namespaces);
+        if let Some(pod) = info.remove(uid) {
+            if info.exists {
+                self.wishes.remove(&pod, info);
+                self.tallies.pod(info, &pod, -1, &self.namespaces);
+            }
+            for claim in claim_keys(&pod) {
+                if let Entry::Occupied(mut users) = self.users.entry(claim) {
+                    *users.get_mut() -= 1;
+                    if *users.get() == 0 {
+                        users.remove();
+                    }
+                }
+            }
         }
         self.free_if_empty(slot);
         Some(name)
@@ -292,4 +326,9 @@ impl Snapshot {
         }
         self.tallies.leave(info);
     }
+}
+
+fn claim_keys(pod: &PodInfo) -> impl Iterator<Item = ClaimKey> {
+    let claims = pod.claims.iter();
+    claims.map(|claim| (pod.namespace.clone(), claim.name.clone()))
 }

@@ -14,6 +14,9 @@ use crate::scheduler::schedule::{Decision, Unschedulable, choose};
 impl State {
     /// Decides on the pod that is next, if any is ready.
     pub fn next(&mut self, now: Instant) -> Option<Step> {
+        if let Some(step) = self.next_awaiting(now) {
+            return Some(step);
+        }
         let uid = self.queue.pop(now)?;
         let pod = self.waiting.get(&uid).expect("every queued pod waits").pod.clone();
         self.refused.remove(&uid);
@@ -54,9 +57,12 @@ impl State {
         if !self.snapshot.wishes().is_empty() || pod.looks_beyond() {
             self.wake_related(Cause::AssignedPodAdd, now);
         }
-        Step::Bind {
-            pod,
-            node: decision.node,
+        match self.promise(&pod, &decision.node, now) {
+            Some(bindings) => Step::Prepare { pod, bindings },
+            None => Step::Bind {
+                pod,
+                node: decision.node,
+            },
         }
     }
 

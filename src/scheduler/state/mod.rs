@@ -5,6 +5,7 @@ mod budgets;
 mod counted;
 mod deciding;
 mod refused;
+mod storage;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use super::pod::{PendingPod, PodInfo, Role, role, uid};
 use super::preemption::{self, Budget};
 use super::profile::Profiles;
 use super::queue::{Backoff, Cause, Queue};
-use super::snapshot::Snapshot;
+use super::snapshot::{Bindings, Snapshot};
 pub use budgets::{BudgetKey, budget_key};
 pub use counted::{Counted, History};
 use refused::Refused;
+use storage::Awaiting;
+pub use storage::Storage;
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,20 @@ pub enum Step {
         pod: Arc<PendingPod>,
         /// The node.
         node: Arc<str>,
+    },
+    /// Write what makes volumes the pod's own. They count as written, and the pod on that node, already.
+    Prepare {
+        /// The pod.
+        pod: Arc<PendingPod>,
+        /// What is to be written.
+        bindings: Bindings,
+    },
+    /// Its volumes will not be the pod's: it is to be tried again.
+    Fail {
+        /// The pod.
+        pod: Arc<PendingPod>,
+        /// Why not.
+        reason: String,
     },
     /// Tell that this pod fits nowhere.
     Refuse {
@@ -86,6 +103,8 @@ pub struct State {
     budgets: HashMap<BudgetKey, Budget>,
     /// Pods that wait for their gates to go.
     gated: HashSet<Arc<str>>,
+    /// Pods with a node whose volumes are not theirs yet.
+    awaiting: HashMap<Arc<str>, Awaiting>,
     refused: Refused,
     seed: u64,
     /// Where the next look at the nodes begins.
@@ -104,6 +123,7 @@ impl State {
             driven_out: HashSet::new(),
             budgets: HashMap::new(),
             gated: HashSet::new(),
+            awaiting: HashMap::new(),
             refused: Refused::default(),
             seed,
             turn: 0,
@@ -117,7 +137,7 @@ impl State {
 
     /// When there may next be a step without anything having happened.
     pub fn next_due(&self) -> Option<Instant> {
-        self.queue.next_due()
+        self.queue.next_due().into_iter().chain(self.awaiting_due()).min()
     }
 
     /// Takes in a pod that is new or changed.
@@ -149,6 +169,7 @@ impl State {
         let kept = self.forget_waiting(uid);
         self.driven_out.remove(uid);
         self.queue.remove(uid);
+        self.release(uid);
         self.unplace(uid, now);
         self.give_up(kept, now);
     }
@@ -227,6 +248,7 @@ impl State {
             Bound::Not => {
                 waiting.assumed = false;
                 self.queue.delay(uid, now);
+                self.release(uid);
                 self.unplace(uid, now);
             }
             Bound::Gone => self.pod_gone(uid, now),
@@ -282,6 +304,7 @@ impl State {
         info.is_ending |= self.driven_out.contains(&info.uid);
         let kept = self.forget_waiting(&info.uid);
         self.queue.remove(&info.uid);
+        self.awaiting.remove(&info.uid);
         let before = self.snapshot.node_of(&info.uid).cloned();
         if before.as_ref() == Some(node) && self.snapshot.pod(&info.uid).is_some_and(|known| **known == info) {
             return;
@@ -328,12 +351,13 @@ impl State {
 
     /// Takes a pod off its node, if it is on one, and wakes those that its going may help.
     fn unplace(&mut self, uid: &str, now: Instant) {
-        let kept_away = self.snapshot.pod(uid).is_some_and(|pod| pod.terms.is_some());
+        let placed = self.snapshot.pod(uid);
+        let kept_away = placed.is_some_and(|pod| pod.terms.is_some() || !pod.claims.is_empty());
         let Some(node) = self.snapshot.remove_pod(uid) else {
             return;
         };
         if kept_away {
-            // It may have kept others off every node near its own.
+            // It may have kept others off every node near its own, or from its claim.
             for uid in self.queue.parked() {
                 self.queue.wake(&uid, Cause::AssignedPodDelete, now);
             }

@@ -192,6 +192,7 @@ impl World {
                     self.drive_out(&victim.uid);
                 }
             }
+            Some(step @ (Step::Prepare { .. } | Step::Fail { .. })) => panic!("no pod here has volumes: {step:?}"),
             None => return false,
         }
         true
