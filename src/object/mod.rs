@@ -8,6 +8,7 @@ pub mod kind;
 mod kinds;
 pub mod managed;
 mod metadata;
+pub mod node_selector;
 pub mod patch;
 pub mod prepull;
 pub mod quantity;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
+use k8s_openapi::api::core::v1::{NodeSelectorTerm, PodSpec};
 
 use super::snapshot::NodeInfo;
+use crate::object::node_selector::{self, Unmet};
 
 /// What a node must be like.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,59 +63,15 @@ pub fn unmet_terms<'a>(terms: &'a [NodeSelectorTerm], node: &'a NodeInfo) -> Opt
     if terms.iter().any(|term| term_matches(term, node)) {
         return None;
     }
-    let unmet = terms.iter().map(|term| unmet(term, node).collect::<Vec<_>>());
+    let unmet = terms
+        .iter()
+        .map(|term| node_selector::unmet(term, &node.labels, &node.name).collect::<Vec<_>>());
     Some(unmet.filter(|unmet| !unmet.is_empty()).collect())
-}
-
-/// A requirement that a node does not satisfy.
-#[derive(Clone, Copy, Debug)]
-pub struct Unmet<'a> {
-    /// What is required.
-    pub requirement: &'a NodeSelectorRequirement,
-    /// What the node has; `None` for nothing.
-    pub actual: Option<&'a str>,
 }
 
 /// Whether the node satisfies every requirement of the term; a term without any selects nothing.
 pub fn term_matches(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
-    let requires = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    (requires(&term.match_expressions) || requires(&term.match_fields)) && unmet(term, node).next().is_none()
-}
-
-fn unmet<'a>(term: &'a NodeSelectorTerm, node: &'a NodeInfo) -> impl Iterator<Item = Unmet<'a>> {
-    let expressions = term.match_expressions.iter().flatten();
-    let fields = term.match_fields.iter().flatten();
-    let labels = expressions.map(|requirement| Unmet {
-        requirement,
-        actual: node.labels.get(&requirement.key).map(String::as_str),
-    });
-    // The name is the one field that the API allows here.
-    let fields = fields.map(|requirement| Unmet {
-        requirement,
-        actual: (requirement.key == "metadata.name").then_some(&*node.name),
-    });
-    labels
-        .chain(fields)
-        .filter(|Unmet { requirement, actual }| !holds(requirement, *actual))
-}
-
-fn holds(requirement: &NodeSelectorRequirement, actual: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = actual.is_some_and(|actual| values.iter().any(|value| value == actual));
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => actual.is_some(),
-        "DoesNotExist" => actual.is_none(),
-        "Gt" => numbers(actual, values).is_some_and(|(actual, limit)| actual > limit),
-        "Lt" => numbers(actual, values).is_some_and(|(actual, limit)| actual < limit),
-        _ => false,
-    }
-}
-
-fn numbers(actual: Option<&str>, values: &[String]) -> Option<(i64, i64)> {
-    let [limit] = values else { return None };
-    Some((actual?.parse().ok()?, limit.parse().ok()?))
+    node_selector::term_matches(term, &node.labels, &node.name)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::change::{Amount, Change, Wisher};
 use super::storage;
+use crate::object::node_selector::Unmet;
 use crate::object::taint::{self, NO_EXECUTE, NO_SCHEDULE};
 use crate::scheduler::filter::{Counted, Neighbours};
-use crate::scheduler::node_rules::{Unmet, unmet_terms};
+use crate::scheduler::node_rules::unmet_terms;
 use crate::scheduler::pod::{HostPort, PendingPod, PodInfo};
 use crate::scheduler::refusal::Refusal;
 use crate::scheduler::snapshot::{NodeInfo, Question, Snapshot};
