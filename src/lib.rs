@@ -21,7 +21,7 @@
 //! | [`gitops`] | sources, plans, applying them | `object`, `client`, `kube::Client` |
 //! | [`scheduler`] | choosing a node for a pod | `object`, `client`, `kube::Client` |
 //! | [`kubelet`] | running a node's pods in Docker | `object`, `client`, `kube::Client` |
-//! | [`controllers`] | loops that keep nodes and namespaces tidy and count disruption budgets | `object`, `client`, `kube::Client` |
+//! | [`controllers`] | loops that keep nodes and namespaces tidy, count disruption budgets and bind volumes | `object`, `client`, `kube::Client` |
 //! | [`cli`] | flags, environment, printing, wiring, exit codes | everything |
 //!
 //! `tests/architecture.rs` reads the `use` lines and enforces this table.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::act::{self, Action, Outcome};
 use super::pace::{PAUSE, Pace};
 use super::world::{PodView, Uid, World, strip};
-use super::{disruption, eviction, namespaces, node_lifecycle, pod_collection};
+use super::{disruption, eviction, namespaces, node_lifecycle, pod_collection, volumes};
 use crate::client::lasting;
 
 /// How long after a failed action it may be tried again.
@@ -65,7 +65,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     tokio::try_join!(
         tidy(client.clone(), config, shutdown.clone()),
         namespaces::run(client.clone(), shutdown.clone()),
-        disruption::run(client, shutdown),
+        disruption::run(client.clone(), shutdown.clone()),
+        volumes::run(client, shutdown),
     )?;
     Ok(())
 }
