@@ -28,7 +28,7 @@ pub struct Context {
     pub engine: Arc<Engine>,
     /// Images.
     pub images: Images,
-    /// Config maps and secrets.
+    /// What pods name.
     pub sources: Sources,
     /// Where to tell what happens.
     pub events: Events,

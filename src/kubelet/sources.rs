@@ -1,10 +1,11 @@
-//! Fetches the config maps and secrets that pods name, when they are named. Watches nothing.
+//! Fetches the objects that pods name, when they are named: config maps, secrets, claims and their volumes. Watches
+//! nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -19,11 +20,14 @@ const MAX_CACHED: usize = 256;
 
 type Cache<K> = Mutex<HashMap<(String, String), (Instant, Option<Arc<K>>)>>;
 
-/// Config maps and secrets, remembered for a moment.
+/// What pods name, remembered for a moment.
 pub struct Sources {
     client: Client,
     config_maps: Cache<ConfigMap>,
     secrets: Cache<Secret>,
+    claims: Cache<PersistentVolumeClaim>,
+    volumes: Cache<PersistentVolume>,
+    nodes: Cache<Node>,
 }
 
 impl Sources {
@@ -33,6 +37,9 @@ impl Sources {
             client,
             config_maps: Mutex::default(),
             secrets: Mutex::default(),
+            claims: Mutex::default(),
+            volumes: Mutex::default(),
+            nodes: Mutex::default(),
         }
     }
 
@@ -52,6 +59,31 @@ impl Sources {
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
         let api = Api::namespaced(self.client.clone(), namespace);
         fetch(&api, &self.secrets, namespace, name).await
+    }
+
+    /// The claim, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Arc<PersistentVolumeClaim>>, kube::Error> {
+        let api = Api::namespaced(self.client.clone(), namespace);
+        fetch(&api, &self.claims, namespace, name).await
+    }
+
+    /// The persistent volume, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn volume(&self, name: &str) -> Result<Option<Arc<PersistentVolume>>, kube::Error> {
+        fetch(&Api::all(self.client.clone()), &self.volumes, "", name).await
+    }
+
+    /// The node, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn node(&self, name: &str) -> Result<Option<Arc<Node>>, kube::Error> {
+        fetch(&Api::all(self.client.clone()), &self.nodes, "", name).await
     }
 
     /// Fetches every object that these references name.

@@ -1,6 +1,7 @@
 //! Prepares a pod's volumes as directories of this host (or Docker volumes in memory). Mounts nothing itself.
 
 mod atomic;
+mod claim;
 mod content;
 mod host_path;
 mod mounts;
@@ -79,7 +80,7 @@ impl VolumeError {
 pub struct Prepared {
     /// Where it is.
     pub source: MountSource,
-    /// Whether its files are ours to rewrite, so that containers must not.
+    /// Whether containers must not write to it: its files are ours to rewrite, or the pod says so.
     pub read_only: bool,
 }
 
@@ -90,7 +91,7 @@ pub struct Tools<'a> {
     pub config: &'a Config,
     /// Docker, for volumes in memory.
     pub engine: &'a Engine,
-    /// Config maps and secrets.
+    /// What pods name.
     pub sources: &'a Sources,
 }
 
@@ -134,6 +135,9 @@ async fn one(tools: Tools<'_>, pod: &Pod, facts: &Facts, volume: &Volume) -> Res
             read_only: false,
         });
     }
+    if let Some(prepared) = claim::prepare(tools, pod, volume).await? {
+        return Ok(prepared);
+    }
     if let Some(files) = content::files(tools.sources, pod, facts, volume).await? {
         let owner = ownership::of(pod);
         let (name, target) = (volume.name.clone(), directory.clone());
@@ -147,7 +151,8 @@ async fn one(tools: Tools<'_>, pod: &Pod, facts: &Facts, volume: &Volume) -> Res
     }
     Err(VolumeError::source(
         &volume.name,
-        "volumes of this kind are not supported: use emptyDir, hostPath, configMap, secret, downwardAPI or projected",
+        "volumes of this kind are not supported: use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, \
+         secret, downwardAPI or projected",
     ))
 }
 
