@@ -1,6 +1,7 @@
 //! Pods on a real Docker, by a kubelet and an API server in this process.
 
 mod adoption;
+mod claims;
 mod confinement;
 mod containers;
 mod harness;

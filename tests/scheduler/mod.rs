@@ -1,6 +1,7 @@
 //! Pods get nodes, and the cluster is kept tidy, through a real API server.
 
 mod binding;
+mod claims;
 mod controllers;
 mod disruption;
 mod electing;

@@ -12,6 +12,9 @@ use tokio::fs;
 use super::{MountSource, Prepared, Tools, VolumeError, host_path};
 use crate::object::node_selector;
 
+/// The annotation of a claim whose volume is settled.
+const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+
 /// A volume's claim as the pod names it.
 struct Wanted {
     claim: String,
@@ -96,20 +99,15 @@ fn bound_volume<'a>(pod: &Pod, wanted: &Wanted, claim: Option<&'a PersistentVolu
             "can't start pod because persistentvolumeclaim {name:?} is being deleted"
         ));
     }
-    let phase = claim
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or_default();
-    let volume = claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volume_name.as_deref())
-        .unwrap_or_default();
-    match (phase, volume) {
-        (_, "") | ("" | "Pending", _) => Err(format!("persistentvolumeclaim {name:?} is not bound")),
-        ("Bound", volume) => Ok(volume),
-        (phase, _) => Err(format!("persistentvolumeclaim {name:?} is not bound, it is {phase}")),
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
+    // The phase is the last thing that is written of a binding.
+    let is_completed = claim.annotations().contains_key(BIND_COMPLETED);
+    match (phase, volume.unwrap_or_default()) {
+        (Some("Lost"), _) => Err(format!("persistentvolumeclaim {name:?} is Lost")),
+        (Some("Bound"), volume) if !volume.is_empty() => Ok(volume),
+        (_, volume) if !volume.is_empty() && is_completed => Ok(volume),
+        _ => Err(format!("persistentvolumeclaim {name:?} is not bound")),
     }
 }
 
@@ -250,6 +248,8 @@ mod tests {
             read_only: false,
         };
         let bound = || Some(claim("Bound", "v", false, "uid-p"));
+        let mut completed = claim("Pending", "v", false, "");
+        completed.metadata.annotations = from(json!({BIND_COMPLETED: "yes"}));
         for (name, wanted, claim, begun, said) in [
             ("bound", of(false), bound(), false, Ok("v")),
             ("its own", of(true), bound(), false, Ok("v")),
@@ -273,8 +273,9 @@ mod tests {
                 of(false),
                 Some(claim("Lost", "v", false, "")),
                 false,
-                Err("it is Lost"),
+                Err("is Lost"),
             ),
+            ("all but the phase", of(false), Some(completed), false, Ok("v")),
             (
                 "another's",
                 of(true),
