@@ -25,7 +25,6 @@ pub struct Sources {
     client: Client,
     config_maps: Cache<ConfigMap>,
     secrets: Cache<Secret>,
-    claims: Cache<PersistentVolumeClaim>,
     volumes: Cache<PersistentVolume>,
     nodes: Cache<Node>,
 }
@@ -37,7 +36,6 @@ impl Sources {
             client,
             config_maps: Mutex::default(),
             secrets: Mutex::default(),
-            claims: Mutex::default(),
             volumes: Mutex::default(),
             nodes: Mutex::default(),
         }
@@ -61,13 +59,12 @@ impl Sources {
         fetch(&api, &self.secrets, namespace, name).await
     }
 
-    /// The claim, or `None` where there is none.
+    /// The claim as it is now, or `None` where there is none: no pod may start on one whose deletion has begun.
     ///
     /// # Errors
     /// Where the API server does not answer or refuses.
-    pub async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Arc<PersistentVolumeClaim>>, kube::Error> {
-        let api = Api::namespaced(self.client.clone(), namespace);
-        fetch(&api, &self.claims, namespace, name).await
+    pub async fn claim(&self, namespace: &str, name: &str) -> Result<Option<PersistentVolumeClaim>, kube::Error> {
+        Api::namespaced(self.client.clone(), namespace).get_opt(name).await
     }
 
     /// The persistent volume, or `None` where there is none.

@@ -6,12 +6,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
-use super::shelf::STORAGE;
-use super::words::{
-    BIND_COMPLETED, BOUND, BOUND_BY_CONTROLLER, YES, annotate, annotation, claim_phase, claim_ref, names, volume_name,
-    volume_phase,
-};
+use super::words::{BOUND, YES, annotate, annotation, claim_phase, volume_phase};
 use crate::object::quantity::Quantity;
+use crate::object::volume::{BIND_COMPLETED, BOUND_BY_CONTROLLER, STORAGE, claim_ref, means, volume_name};
 
 /// One write, to be made over the version that it was made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +53,7 @@ pub(super) fn with_claim_phase(claim: &PersistentVolumeClaim, phase: &str) -> Wr
 }
 
 fn reference_claim(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<PersistentVolume> {
-    let before = claim_ref(volume).filter(|reference| names(reference, claim));
+    let before = claim_ref(volume).filter(|reference| means(reference, claim));
     if before.is_some_and(|reference| reference.uid == claim.metadata.uid) {
         return None;
     }
@@ -79,7 +76,7 @@ fn reference_claim(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> 
 
 fn name_volume(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Option<PersistentVolumeClaim> {
     let name = volume.metadata.name.as_deref().unwrap_or_default();
-    let chosen_here = volume_name(claim) != name;
+    let chosen_here = volume_name(claim) != Some(name);
     if !chosen_here && annotation(&claim.metadata, BIND_COMPLETED).is_some() {
         return None;
     }

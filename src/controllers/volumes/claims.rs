@@ -4,11 +4,12 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::shelf::{Shelf, misfit};
-use super::words::{BIND_COMPLETED, SELECTED_NODE, annotation, claim_class, claim_ref, key, names, volume_name};
+use super::words::{annotation, key};
 use super::world::World;
+use crate::object::volume::{
+    BIND_COMPLETED, NO_PROVISIONER, SELECTED_NODE, claim_class, claim_ref, means, volume_name, waits_for_consumer,
+};
 
-/// The provisioner of classes whose volumes people make.
-const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 /// The names of provisioners that Kubernetes itself once had, and nobody has any more.
 const BUILT_IN: &str = "kubernetes.io/";
 
@@ -71,8 +72,8 @@ pub fn decide<'a>(claim: &'a PersistentVolumeClaim, world: &'a World, shelf: &Sh
         return wait(None);
     }
     match volume_name(claim) {
-        "" => choose(claim, world, shelf),
-        name => named(claim, name, world),
+        None => choose(claim, world, shelf),
+        Some(name) => named(claim, name, world),
     }
 }
 
@@ -81,16 +82,15 @@ fn bound_before<'a>(claim: &'a PersistentVolumeClaim, world: &'a World) -> Verdi
         notice: Notice::warning(reason, message),
         missing,
     };
-    let name = volume_name(claim);
-    if name.is_empty() {
+    let Some(name) = volume_name(claim) else {
         let message = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
         return lost("ClaimLost", message, None);
-    }
+    };
     let Some(volume) = world.volumes.named(name) else {
         let message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!";
         return lost("ClaimLost", message, Some(name));
     };
-    if claim_ref(volume).is_none_or(|reference| names(reference, claim)) {
+    if claim_ref(volume).is_none_or(|reference| means(reference, claim)) {
         return Verdict::Bind(volume);
     }
     let message = "Two claims are bound to the same volume, this one is bound incorrectly";
@@ -103,7 +103,7 @@ fn named<'a>(claim: &'a PersistentVolumeClaim, name: &str, world: &'a World) -> 
         return wait(None);
     };
     let reference = claim_ref(volume);
-    if reference.is_some_and(|reference| !names(reference, claim)) {
+    if reference.is_some_and(|reference| !means(reference, claim)) {
         let message = format!("volume {name:?} already bound to a different claim.");
         return wait(Some(Notice::warning("FailedBinding", message)));
     }
@@ -130,7 +130,7 @@ fn choose<'a>(claim: &'a PersistentVolumeClaim, world: &'a World, shelf: &Shelf<
         name => Some((name, world.classes.named(name))),
     };
     // Which of its volumes will do depends on the node of the first pod: the scheduler sets one aside.
-    let waits_for_pod = class.is_some_and(|(_, class)| class.is_some_and(waits_for_first_consumer));
+    let waits_for_pod = class.is_some_and(|(_, class)| class.is_some_and(waits_for_consumer));
     if waits_for_pod && annotation(&claim.metadata, SELECTED_NODE).is_none() {
         return wait(Some(waiting_for_pod(claim, world)));
     }
@@ -189,10 +189,6 @@ fn waiting_for_pod(claim: &PersistentVolumeClaim, world: &World) -> Notice {
             Notice::normal("WaitForPodScheduled", message)
         }
     }
-}
-
-fn waits_for_first_consumer(class: &StorageClass) -> bool {
-    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
 }
 
 fn wait<'a>(notice: Option<Notice>) -> Verdict<'a> {

@@ -12,9 +12,10 @@ use super::protection::{release_claim, release_volume};
 use super::reclaim;
 use super::shelf::Shelf;
 use super::words::{
-    BETA_STORAGE_PROVISIONER, LOST, PENDING, STORAGE_PROVISIONER, annotate, annotation, claim_phase, key, volume_name,
+    BETA_STORAGE_PROVISIONER, LOST, PENDING, STORAGE_PROVISIONER, annotate, annotation, claim_phase, key,
 };
 use super::world::{Key, PodUse, World};
+use crate::object::volume::volume_name;
 
 /// What an action is about: two about the same thing never run at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +124,7 @@ pub fn decide(world: &World) -> Vec<Action> {
     // Who names a volume is served before those to whom any will do, and they in the order they came.
     claims.sort_by_key(|claim| {
         let created = claim.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (volume_name(claim).is_empty(), created)
+        (volume_name(claim).is_none(), created)
     });
     for claim in claims {
         about_claim(claim, world, &mut shelf, &mut actions);

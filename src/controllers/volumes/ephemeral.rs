@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use super::claims::Notice;
 use super::world::{Key, PodUse, World};
+use crate::object::volume;
 
 /// What is to be done about a claim of a pod's own.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +24,9 @@ pub fn missing<'a>(pod: &'a PodUse, world: &'a World) -> impl Iterator<Item = Mi
         let Some(found) = world.claims.get(&(namespace.clone(), name.clone())) else {
             return Some(Missing::Make(Box::new(claim(pod, name, template))));
         };
-        let owned = owner(found).is_some_and(|owner| owner.uid == pod.uid);
-        let message = format!(
-            "ephemeral volume: PVC \"{namespace}/{name}\" was not created for pod \"{namespace}/{}\" (pod is not the owner)",
-            pod.key.1
-        );
-        (!owned).then(|| Missing::InTheWay(Notice::warning("FailedBinding", message)))
+        let owned = volume::claims::is_owned_by(found, &pod.uid);
+        let why = || volume::claims::not_owned(namespace, &pod.key.1, name);
+        (!owned).then(|| Missing::InTheWay(Notice::warning("FailedBinding", format!("ephemeral volume: {}", why()))))
     })
 }
 

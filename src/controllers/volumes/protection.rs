@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::binding::Write;
-use super::words::{BOUND, CLAIM_PROTECTION, VOLUME_PROTECTION, key, volume_phase};
+use super::words::{BOUND, key, volume_phase};
 use super::world::World;
+use crate::object::volume::{CLAIM_PROTECTION, VOLUME_PROTECTION};
 
 /// The claim without its protection, where it is being deleted and no pod holds it.
 pub fn release_claim(claim: &PersistentVolumeClaim, world: &World) -> Option<Write> {

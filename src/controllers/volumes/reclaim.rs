@@ -4,11 +4,9 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use super::binding::{Write, with_volume_phase};
 use super::claims::Notice;
-use super::words::{
-    AVAILABLE, BOUND, BOUND_BY_CONTROLLER, FAILED, PROVISIONED_BY, RELEASED, annotation, claim_ref, uid_of,
-    volume_name, volume_phase,
-};
+use super::words::{AVAILABLE, BOUND, FAILED, PROVISIONED_BY, RELEASED, annotation, key_of, uid_of, volume_phase};
 use super::world::{Key, Objects};
+use crate::object::volume::{BOUND_BY_CONTROLLER, claim_ref, volume_name};
 
 /// A write about a volume.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +24,7 @@ pub fn decide(volume: &PersistentVolume, claims: &Objects<PersistentVolumeClaim>
     let Some(reference) = claim_ref(volume).filter(|reference| !uid_of(reference).is_empty()) else {
         return in_phase(volume, AVAILABLE);
     };
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let key = (text(&reference.namespace), text(&reference.name));
+    let key = key_of(reference);
     let claim = claims.get(&key).filter(|claim| claim.metadata.uid == reference.uid);
     let Some(claim) = claim else {
         let change = released(volume)?;
@@ -37,8 +34,8 @@ pub fn decide(volume: &PersistentVolume, claims: &Objects<PersistentVolumeClaim>
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     match volume_name(claim) {
         // Deciding about the claim goes on with that.
-        "" => None,
-        bound if bound == name => in_phase(volume, BOUND),
+        None => None,
+        Some(bound) if bound == name => in_phase(volume, BOUND),
         _ if is_provisioned(volume) && policy(volume) == "Delete" => released(volume),
         _ => Some(plain(unbind(volume))),
     }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
-use super::words::{AVAILABLE, claim_class, claim_ref, key, names, volume_class, volume_phase};
+use super::words::{AVAILABLE, key, key_of, volume_phase};
 use super::world::{Key, Objects};
 use crate::object::quantity::Quantity;
 use crate::object::selector::LabelSelector;
+use crate::object::volume::matching::can_hold;
+use crate::object::volume::{capacity, claim_class, claim_ref, is_for, request, volume_class};
 
-/// What both of these are where nothing else is said.
+/// What a volume is where nothing else is said.
 const FILESYSTEM: &str = "Filesystem";
-/// The resource that volumes are made of.
-pub(super) const STORAGE: &str = "storage";
 
 /// Why a volume is not for a claim that names it, in Kubernetes' words.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -51,12 +51,8 @@ impl<'a> Shelf<'a> {
                 continue;
             }
             match claim_ref(volume) {
-                Some(reference) => {
-                    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                    let of = (text(&reference.namespace), text(&reference.name));
-                    reserved.entry(of).or_default().push(volume);
-                }
-                None if volume_phase(volume) == AVAILABLE => free.extend(capacity(volume).map(|size| (size, volume))),
+                Some(reference) => reserved.entry(key_of(reference)).or_default().push(volume),
+                None if volume_phase(volume) == AVAILABLE => free.push((capacity(volume), volume)),
                 None => {}
             }
         }
@@ -68,16 +64,13 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// A volume that is set aside for the claim and not too small for it.
+    /// A volume that is set aside for the claim and can hold it.
     pub fn reserved(&self, claim: &PersistentVolumeClaim) -> Option<&'a PersistentVolume> {
-        let candidates = self.reserved.get(&key(&claim.metadata)).into_iter().flatten();
-        let named = candidates.filter(|volume| claim_ref(volume).is_some_and(|reference| names(reference, claim)));
+        let named = self.reserved.get(&key(&claim.metadata)).into_iter().flatten();
+        let usable = named.filter(|volume| is_for(volume, claim) && can_hold(volume, claim));
         // One that names this very claim is further on the way than one that names any of that name.
-        let mut named: Vec<&&PersistentVolume> = named
-            .filter(|volume| !matches!(misfit(volume, claim), Some(Misfit::TooSmall | Misfit::Mode)))
-            .collect();
-        named.sort_by_key(|volume| claim_ref(volume).and_then(|reference| reference.uid.as_ref()).is_none());
-        named.first().map(|volume| **volume)
+        let any_of_the_name = |volume: &&&PersistentVolume| claim_ref(volume).is_some_and(|of| of.uid.is_none());
+        usable.min_by_key(any_of_the_name).copied()
     }
 
     /// The smallest free volume that fits.
@@ -91,8 +84,8 @@ impl<'a> Shelf<'a> {
             selector.as_ref().is_none_or(|selector| selector.matches(&labels))
         };
         let fits = |volume: &PersistentVolume| {
-            let taken = self.taken.contains(name(volume));
-            !taken && misfit(volume, claim).is_none() && selected(volume)
+            let of_class = volume_class(volume) == claim_class(claim);
+            of_class && !self.taken.contains(name(volume)) && can_hold(volume, claim) && selected(volume)
         };
         let larger = self.free[from..].iter().map(|(_, volume)| *volume);
         larger.into_iter().find(|volume| fits(volume))
@@ -107,7 +100,7 @@ impl<'a> Shelf<'a> {
 /// Why the volume is not for the claim, if so. Neither labels nor who it belongs to are looked at.
 pub fn misfit(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<Misfit> {
     let (of_volume, of_claim) = (volume.spec.as_ref(), claim.spec.as_ref());
-    if capacity(volume).is_none_or(|size| size < request(claim)) {
+    if capacity(volume) < request(claim) {
         return Some(Misfit::TooSmall);
     }
     if volume_class(volume) != claim_class(claim) {
@@ -124,18 +117,6 @@ pub fn misfit(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Optio
         .collect();
     let mut asked = of_claim.into_iter().flat_map(|spec| spec.access_modes.iter().flatten());
     asked.any(|mode| !offered.contains(mode)).then_some(Misfit::Access)
-}
-
-/// How much the volume holds, where it says so.
-fn capacity(volume: &PersistentVolume) -> Option<Quantity> {
-    volume.spec.as_ref()?.capacity.as_ref()?.get(STORAGE)?.0.parse().ok()
-}
-
-/// How much the claim asks for.
-fn request(claim: &PersistentVolumeClaim) -> Quantity {
-    let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
-    let request = resources.and_then(|resources| resources.requests.as_ref()?.get(STORAGE));
-    request.and_then(|request| request.0.parse().ok()).unwrap_or_default()
 }
 
 fn name(volume: &PersistentVolume) -> &str {

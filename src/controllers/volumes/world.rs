@@ -7,6 +7,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::words::key;
+use crate::object::volume;
 
 /// An object's namespace (empty for cluster-wide kinds) and name.
 pub type Key = (String, String);
@@ -131,17 +132,10 @@ impl PodUse {
     pub fn read(pod: &Pod) -> Option<Self> {
         let key = key(&pod.metadata);
         let spec = pod.spec.as_ref()?;
-        let (mut claims, mut own) = (BTreeSet::new(), BTreeMap::new());
-        for volume in spec.volumes.iter().flatten() {
-            if let Some(source) = &volume.persistent_volume_claim {
-                claims.insert(source.claim_name.clone());
-            }
-            let template = volume.ephemeral.as_ref();
-            if let Some(template) = template.and_then(|source| source.volume_claim_template.as_ref()) {
-                let name = format!("{}-{}", key.1, volume.name);
-                claims.insert(name.clone());
-                own.insert(name, template.clone());
-            }
+        let mut own = BTreeMap::new();
+        let claims: BTreeSet<String> = volume::claims::used(pod).map(|used| used.name()).collect();
+        for used in volume::claims::used(pod) {
+            own.extend(used.template.map(|template| (used.name(), template.clone())));
         }
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         (!claims.is_empty()).then(|| Self {

@@ -11,17 +11,8 @@ use tokio::fs;
 
 use super::{MountSource, Prepared, Tools, VolumeError, host_path};
 use crate::object::node_selector;
-
-/// The annotation of a claim whose volume is settled.
-const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-
-/// A volume's claim as the pod names it.
-struct Wanted {
-    claim: String,
-    /// Whether the claim is to be the pod's own.
-    own: bool,
-    read_only: bool,
-}
+use crate::object::volume::claims::{Used, is_owned_by, not_owned, of_volume};
+use crate::object::volume::{is_fully_bound, volume_name};
 
 /// What is to be mounted.
 #[derive(Debug, PartialEq)]
@@ -34,7 +25,8 @@ enum Storage<'a> {
 
 /// The volume where it is a claim's; `None` for any other.
 pub async fn prepare(tools: Tools<'_>, pod: &Pod, volume: &Volume) -> Result<Option<Prepared>, VolumeError> {
-    let Some(wanted) = wanted(pod, volume) else {
+    let of_pod = pod.name_any();
+    let Some(used) = of_volume(volume, &of_pod) else {
         return Ok(None);
     };
     let name = volume.name.as_str();
@@ -44,12 +36,12 @@ pub async fn prepare(tools: Tools<'_>, pod: &Pod, volume: &Volume) -> Result<Opt
     };
     let refused = |reason: String| VolumeError::source(name, reason);
     let namespace = pod.namespace().unwrap_or_default();
-    let claim = tools.sources.claim(&namespace, &wanted.claim).await.map_err(api)?;
-    let bound = bound_volume(pod, &wanted, claim.as_deref()).map_err(refused)?;
+    let claim = tools.sources.claim(&namespace, &used.name()).await.map_err(api)?;
+    let bound = bound_volume(pod, &used, claim.as_ref()).map_err(refused)?;
     let found = tools.sources.volume(bound).await.map_err(api)?;
     let found = found.ok_or_else(|| refused(format!("persistentvolume {bound:?} not found")))?;
     let node = tools.sources.node(&tools.config.node_name).await.map_err(api)?;
-    let source = match storage(&found, claim.as_deref(), node.as_deref()).map_err(refused)? {
+    let source = match storage(&found, claim.as_ref(), node.as_deref()).map_err(refused)? {
         Storage::HostPath(host) => {
             host_path::check(name, host).await?;
             host.path.clone()
@@ -61,37 +53,23 @@ pub async fn prepare(tools: Tools<'_>, pod: &Pod, volume: &Volume) -> Result<Opt
     };
     Ok(Some(Prepared {
         source: MountSource::Path(source),
-        read_only: wanted.read_only,
+        read_only: asks_to_read(volume),
     }))
 }
 
-fn wanted(pod: &Pod, volume: &Volume) -> Option<Wanted> {
-    if let Some(source) = &volume.persistent_volume_claim {
-        return Some(Wanted {
-            claim: source.claim_name.clone(),
-            own: false,
-            read_only: source.read_only == Some(true),
-        });
-    }
-    volume.ephemeral.as_ref().map(|_| Wanted {
-        claim: format!("{}-{}", pod.name_any(), volume.name),
-        own: true,
-        read_only: false,
-    })
+/// Whether the pod wants nothing more than to read.
+fn asks_to_read(volume: &Volume) -> bool {
+    let source = volume.persistent_volume_claim.as_ref();
+    source.is_some_and(|source| source.read_only == Some(true))
 }
 
 /// The name of the volume that the claim is bound to, or why the pod cannot have it yet.
-fn bound_volume<'a>(pod: &Pod, wanted: &Wanted, claim: Option<&'a PersistentVolumeClaim>) -> Result<&'a str, String> {
-    let name = &wanted.claim;
+fn bound_volume<'a>(pod: &Pod, used: &Used<'_>, claim: Option<&'a PersistentVolumeClaim>) -> Result<&'a str, String> {
+    let name = used.name();
     let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
-    let owners = claim.owner_references();
-    let is_own = owners
-        .iter()
-        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == pod.metadata.uid.as_ref());
-    if wanted.own && !is_own {
-        return Err(format!(
-            "persistentvolumeclaim {name:?} was not created for this pod, which is not its owner"
-        ));
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    if used.template.is_some() && !is_owned_by(claim, uid) {
+        return Err(not_owned(&pod.namespace().unwrap_or_default(), &pod.name_any(), &name));
     }
     // A claim stays for the pods that have begun, which may have to start containers again.
     if claim.metadata.deletion_timestamp.is_some() && !has_begun(pod) {
@@ -100,13 +78,10 @@ fn bound_volume<'a>(pod: &Pod, wanted: &Wanted, claim: Option<&'a PersistentVolu
         ));
     }
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     // The phase is the last thing that is written of a binding.
-    let is_completed = claim.annotations().contains_key(BIND_COMPLETED);
-    match (phase, volume.unwrap_or_default()) {
+    match (phase, volume_name(claim)) {
         (Some("Lost"), _) => Err(format!("persistentvolumeclaim {name:?} is Lost")),
-        (Some("Bound"), volume) if !volume.is_empty() => Ok(volume),
-        (_, volume) if !volume.is_empty() && is_completed => Ok(volume),
+        (phase, Some(volume)) if phase == Some("Bound") || is_fully_bound(claim) => Ok(volume),
         _ => Err(format!("persistentvolumeclaim {name:?} is not bound")),
     }
 }
@@ -242,15 +217,14 @@ mod tests {
 
     #[test]
     fn a_pod_waits_until_its_claim_is_bound() {
-        let of = |own: bool| Wanted {
-            claim: "c".to_owned(),
-            own,
-            read_only: false,
-        };
+        let template = json!({"volumeClaimTemplate": {"spec": {}}});
+        let own: Volume = from(json!({"name": "c", "ephemeral": template}));
+        let named: Volume = from(json!({"name": "v", "persistentVolumeClaim": {"claimName": "p-c"}}));
+        let of = |own_one: bool| of_volume(if own_one { &own } else { &named }, "p").expect("it has a claim");
         let bound = || Some(claim("Bound", "v", false, "uid-p"));
         let mut completed = claim("Pending", "v", false, "");
-        completed.metadata.annotations = from(json!({BIND_COMPLETED: "yes"}));
-        for (name, wanted, claim, begun, said) in [
+        completed.metadata.annotations = from(json!({"pv.kubernetes.io/bind-completed": "yes"}));
+        for (name, used, claim, begun, said) in [
             ("bound", of(false), bound(), false, Ok("v")),
             ("its own", of(true), bound(), false, Ok("v")),
             ("not there", of(false), None, false, Err("not found")),
@@ -281,7 +255,7 @@ mod tests {
                 of(true),
                 Some(claim("Bound", "v", false, "uid-q")),
                 false,
-                Err("not created for this pod"),
+                Err("was not created for pod"),
             ),
             (
                 "going",
@@ -298,7 +272,7 @@ mod tests {
                 Ok("v"),
             ),
         ] {
-            match (bound_volume(&pod(begun), &wanted, claim.as_ref()), said) {
+            match (bound_volume(&pod(begun), &used, claim.as_ref()), said) {
                 (Ok(volume), Ok(said)) => assert_eq!(volume, said, "{name}"),
                 (Err(why), Err(said)) => assert!(why.contains(said), "{name}: {why}"),
                 (other, said) => panic!("{name}: {other:?}, not {said:?}"),

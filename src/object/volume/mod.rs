@@ -32,7 +32,8 @@ pub const ONE_POD: &str = "ReadWriteOncePod";
 /// The class that a claim named before its spec could.
 const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const OLD_DEFAULT_CLASS: &str = "storageclass.beta.kubernetes.io/is-default-class";
-const STORAGE: &str = "storage";
+/// The resource that volumes are made of.
+pub const STORAGE: &str = "storage";
 
 /// The class that the claim names; `None` where it says nothing, which is not the same as the empty one.
 pub fn class_named(claim: &PersistentVolumeClaim) -> Option<&str> {

@@ -71,7 +71,7 @@ fn a_claim_that_is_not_the_pods_is_left_and_told() {
     let told = told.expect("it is told");
     assert_eq!((told.warning, told.reason), (true, "FailedBinding"));
     assert!(
-        told.message.contains("was not created for pod \"default/p\""),
+        told.message.contains("was not created for pod default/p"),
         "{}",
         told.message
     );
