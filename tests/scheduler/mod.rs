@@ -16,3 +16,4 @@ mod processes;
 mod profiles;
 mod refusing;
 mod simulation;
+mod volumes;
