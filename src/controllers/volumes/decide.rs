@@ -99,6 +99,14 @@ impl Action {
         }
     }
 
+    /// Of whom it tells something, by its uid too: another of that name has not been told of.
+    pub(super) fn told_of(&self) -> Option<(Subject, Option<String>)> {
+        match self {
+            Self::Tell { about, subject, .. } => Some((subject.clone(), about.uid.clone())),
+            _ => None,
+        }
+    }
+
     fn write(write: Write) -> Self {
         Self::Write {
             write,

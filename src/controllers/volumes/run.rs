@@ -118,8 +118,8 @@ struct Binder {
     busy: HashSet<Subject>,
     /// What actions were about, and when the next may be.
     not_before: HashMap<Subject, Instant>,
-    /// What was told last of those of whom there still is something to tell.
-    told: HashMap<Subject, Notice>,
+    /// What was told last of those (by their uids) of whom there still is something to tell.
+    told: HashMap<(Subject, Option<String>), Notice>,
     pace: Pace,
 }
 
@@ -145,10 +145,8 @@ impl Binder {
         self.not_before.retain(|_, due| *due > now);
         self.pace.again(self.not_before.values().min().copied());
         let actions = decide(&self.world);
-        self.told.retain(|about, _| {
-            let is_told = |action: &Action| matches!(action, Action::Tell { subject, .. } if subject == about);
-            actions.iter().any(is_told)
-        });
+        let to_tell: HashSet<_> = actions.iter().filter_map(Action::told_of).collect();
+        self.told.retain(|of, _| to_tell.contains(of));
         for action in actions {
             let about = action.about();
             let waits = |subject| self.busy.contains(subject) || self.not_before.contains_key(subject);
@@ -156,8 +154,8 @@ impl Binder {
             if self.tasks.len() >= MOST_IN_FLIGHT || about.iter().any(waits) {
                 continue;
             }
-            if let Action::Tell { subject, notice, .. } = &action
-                && self.told.insert(subject.clone(), notice.clone()).as_ref() == Some(notice)
+            if let (Some(of), Action::Tell { notice, .. }) = (action.told_of(), &action)
+                && self.told.insert(of, notice.clone()).as_ref() == Some(notice)
             {
                 continue;
             }
