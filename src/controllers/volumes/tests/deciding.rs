@@ -1,3 +1,5 @@
+//! What becomes of claims and volumes, to the end.
+
 use super::super::decide::{Action, Condition, decide};
 use super::super::world::World;
 use super::{bound_at, bound_to, claim, class, of_claim, outcome, over, pod, volume, world};

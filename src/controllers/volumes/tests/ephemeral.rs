@@ -1,3 +1,5 @@
+//! Claims that pods bring along.
+
 use super::super::decide::{Action, decide};
 use super::{claim, over, pod, world};
 use k8s_openapi::api::core::v1::Pod;

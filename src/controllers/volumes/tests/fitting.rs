@@ -1,3 +1,5 @@
+//! Which volume a claim gets.
+
 use super::super::shelf::{Misfit, Shelf, misfit};
 use super::{claim, from, volume, world};
 use k8s_openapi::api::core::v1::PersistentVolume;

@@ -1,3 +1,5 @@
+//! The writes of a binding, one by one.
+
 use super::super::binding::{Write, next};
 use super::{bound_at, bound_to, claim, over, volume};
 use serde_json::{Value, json};
