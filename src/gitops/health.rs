@@ -23,15 +23,42 @@ pub fn of(object: &Value) -> Health {
     }
     match (object["apiVersion"].as_str(), object["kind"].as_str()) {
         (Some("v1"), Some("Pod")) => pod(object),
-        (Some("v1"), Some("PersistentVolumeClaim")) => match object["status"]["phase"].as_str() {
-            Some("Bound") => Health::Healthy,
-            Some("Lost") => Health::Failed("Lost: its volume is gone".into()),
-            phase => Health::Progressing(phase.unwrap_or("Pending").to_owned()),
-        },
         (Some("v1"), Some("Namespace")) => match object["status"]["phase"].as_str() {
             Some("Terminating") => Health::Progressing("Terminating".into()),
             _ => Health::Healthy,
         },
+        (Some("v1"), Some("PersistentVolume")) => volume(&object["status"]),
+        (Some("v1"), Some("PersistentVolumeClaim")) => claim(object),
+        _ => Health::Healthy,
+    }
+}
+
+fn volume(status: &Value) -> Health {
+    match status["phase"].as_str() {
+        Some("Available" | "Bound") => Health::Healthy,
+        Some("Failed") => Health::Failed(sentence(status["reason"].as_str(), status["message"].as_str())),
+        phase => Health::Progressing(phase.unwrap_or("Pending").to_owned()),
+    }
+}
+
+/// A claim may wait for the first pod that uses it, which may come only once the claim counts as healthy: it is
+/// waited for only where its volume is already chosen or made.
+fn claim(object: &Value) -> Health {
+    let chosen = [
+        "/spec/volumeName",
+        "/metadata/annotations/volume.kubernetes.io~1selected-node",
+    ]
+    .into_iter()
+    .any(|pointer| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.is_empty())
+    });
+    match object["status"]["phase"].as_str() {
+        Some("Lost") => Health::Failed("its volume is gone".into()),
+        Some("Bound") => Health::Healthy,
+        _ if chosen => Health::Progressing("not bound".into()),
         _ => Health::Healthy,
     }
 }
@@ -137,6 +164,55 @@ mod tests {
     use super::*;
 
     #[test]
+    fn volumes_and_claims_are_judged_by_phase() {
+        let progressing = |text: &str| Health::Progressing(text.into());
+        for (name, kind, rest, expected) in [
+            (
+                "free",
+                "PersistentVolume",
+                json!({"status": {"phase": "Available"}}),
+                Health::Healthy,
+            ),
+            ("new", "PersistentVolume", json!({}), progressing("Pending")),
+            (
+                "broken",
+                "PersistentVolume",
+                json!({"status": {"phase": "Failed", "message": "no disk"}}),
+                Health::Failed("no disk".into()),
+            ),
+            (
+                "bound",
+                "PersistentVolumeClaim",
+                json!({"status": {"phase": "Bound"}}),
+                Health::Healthy,
+            ),
+            (
+                "waits for a pod",
+                "PersistentVolumeClaim",
+                json!({"status": {"phase": "Pending"}}),
+                Health::Healthy,
+            ),
+            (
+                "has a pod",
+                "PersistentVolumeClaim",
+                json!({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n"}}}),
+                progressing("not bound"),
+            ),
+            (
+                "lost",
+                "PersistentVolumeClaim",
+                json!({"status": {"phase": "Lost"}}),
+                Health::Failed("its volume is gone".into()),
+            ),
+        ] {
+            let mut object = rest;
+            object["apiVersion"] = json!("v1");
+            object["kind"] = json!(kind);
+            assert_eq!(of(&object), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn pods_are_judged_by_phase_conditions_and_containers() {
         let progressing = |text: &str| Health::Progressing(text.into());
         for (name, status, expected) in [
@@ -176,19 +252,6 @@ mod tests {
             of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}})),
             progressing("being deleted")
         );
-    }
-
-    #[test]
-    fn a_claim_is_healthy_once_it_has_its_volume() {
-        for (phase, expected) in [
-            (json!(null), Health::Progressing("Pending".into())),
-            (json!("Pending"), Health::Progressing("Pending".into())),
-            (json!("Bound"), Health::Healthy),
-            (json!("Lost"), Health::Failed("Lost: its volume is gone".into())),
-        ] {
-            let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": phase}});
-            assert_eq!(of(&claim), expected, "{phase}");
-        }
     }
 
     #[test]

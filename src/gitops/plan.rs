@@ -29,7 +29,7 @@ const LEFT: &str = "another hand changed it and it is left so, until its manifes
 pub enum Stage {
     /// What others lie in.
     Namespaces,
-    /// Definitions of further kinds.
+    /// Definitions of further kinds, and storage classes: the default one is filled into claims as they are made.
     Definitions,
     /// What workloads refer to.
     Config,
@@ -45,7 +45,7 @@ impl Stage {
     pub fn of(group: &str, kind: &str) -> Self {
         match (group, kind) {
             ("", "Namespace") => Self::Namespaces,
-            ("apiextensions.k8s.io", _) => Self::Definitions,
+            ("apiextensions.k8s.io", _) | ("storage.k8s.io", "StorageClass") => Self::Definitions,
             ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "ResourceQuota")
             | ("", "PersistentVolume" | "PersistentVolumeClaim")
             | ("scheduling.k8s.io" | "rbac.authorization.k8s.io" | "storage.k8s.io" | "node.k8s.io", _) => Self::Config,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{NodeSelectorTerm, PreferredSchedulingTerm};
 
@@ -10,6 +11,9 @@ use super::filter;
 use super::pod::DEFAULT_SCHEDULER;
 use super::resources::Resource;
 use super::score;
+
+/// How long kube-scheduler waits for volumes where it is not told otherwise.
+const VOLUMES_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How the pods of one `schedulerName` are decided on.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Profile {
     pub prefers_alone: bool,
     /// What every node must or should be like, whatever the pod asks.
     pub added_affinity: AddedAffinity,
+    /// How long a pod waits for the volumes that its claims get.
+    pub volumes_timeout: Duration,
 }
 
 /// How many nodes are tried when others are driven out.
@@ -111,7 +117,13 @@ impl Profile {
             required_near_weight: 1,
             prefers_alone: false,
             added_affinity: AddedAffinity::default(),
+            volumes_timeout: VOLUMES_TIMEOUT,
         }
+    }
+
+    /// Whether pods' claims are looked at, and get volumes.
+    pub fn binds_volumes(&self) -> bool {
+        self.filters.iter().any(|plugin| plugin.name == filter::VOLUMES)
     }
 
     /// The one of pods that name no scheduler, where nothing is configured.

@@ -1,6 +1,7 @@
 //! What single plugins are told: `pluginConfig`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::NodeAffinity;
 use serde::de::DeserializeOwned;
@@ -66,7 +67,12 @@ fn one(name: &str, args: Value, at: &Path, profile: &mut Profile, report: &mut R
         "DefaultPreemption" => told(name, args, at, report, |args, report| {
             preemption(&args, at, profile, report);
         }),
-        "VolumeBinding" => told(name, args, at, report, |_: VolumeBindingArgs, _| {}),
+        "VolumeBinding" => told(name, args, at, report, |args: VolumeBindingArgs, report| {
+            let field = at.child("bindTimeoutSeconds");
+            if let Some(seconds) = within(args.bind_timeout_seconds, 0..=i64::from(u32::MAX), &field, report) {
+                profile.volumes_timeout = Duration::from_secs(seconds.unsigned_abs());
+            }
+        }),
         _ => {
             let why = "this plugin is told nothing; remove it from pluginConfig";
             report.push(FieldError::forbidden(at, why));

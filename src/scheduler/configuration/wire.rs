@@ -168,12 +168,11 @@ pub(super) struct PreemptionArgs {
     pub min_candidate_nodes_absolute: Option<i64>,
 }
 
-/// How long kube-scheduler waits for volumes and what it makes of their sizes; only read so that such a file is taken.
+/// How long to wait for volumes; what kube-scheduler makes of their sizes is only read so that such a file is taken.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct VolumeBindingArgs {
-    #[serde(rename = "bindTimeoutSeconds")]
-    pub _bind_timeout_seconds: Option<i64>,
+    pub bind_timeout_seconds: Option<i64>,
     #[serde(rename = "shape")]
     pub _shape: Option<Vec<ShapePoint>>,
 }

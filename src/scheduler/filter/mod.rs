@@ -50,6 +50,9 @@ const fn plugin(name: &'static str, rule: Rule) -> Plugin {
     }
 }
 
+/// kube-scheduler's name of the rule by which claims get volumes.
+pub(super) const VOLUMES: &str = "VolumeBinding";
+
 /// Every rule, in kube-scheduler's order: the first that refuses a node gives that node's reasons.
 pub const PLUGINS: &[Plugin] = &[
     plugin("NodeUnschedulable", unschedulable::check),
@@ -60,7 +63,7 @@ pub const PLUGINS: &[Plugin] = &[
     plugin("NodeResourcesFit", resources::check),
     plugin("VolumeRestrictions", volume_restrictions::check),
     Plugin {
-        name: "VolumeBinding",
+        name: VOLUMES,
         rule: volume_binding::check,
         fault: Some(volume_binding::fault),
     },

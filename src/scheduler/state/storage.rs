@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -15,9 +15,6 @@ use crate::scheduler::pod::PendingPod;
 use crate::scheduler::queue::Cause;
 use crate::scheduler::refusal::Refusal;
 use crate::scheduler::snapshot::{Bindings, ClaimKey, Volumes, claim_key};
-
-/// How long a pod waits for its volumes, kube-scheduler's `bindTimeoutSeconds`. Then it may go elsewhere.
-const BIND_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A pod with a node whose volumes are not its own yet.
 #[derive(Debug)]
@@ -163,7 +160,7 @@ impl State {
 
     /// Counts as written what makes volumes the pod's own; `None` where they are.
     pub(super) fn promise(&mut self, pod: &PendingPod, node: &Arc<str>, now: Instant) -> Option<Bindings> {
-        if pod.info.claims.is_empty() {
+        if pod.info.claims.is_empty() || !pod.profile.binds_volumes() {
             return None;
         }
         let needs = Needs::new(pod, &self.snapshot).ok()?;
@@ -175,7 +172,7 @@ impl State {
         let awaiting = Awaiting {
             node: node.clone(),
             bindings: bindings.clone(),
-            due: now + BIND_TIMEOUT,
+            due: now + pod.profile.volumes_timeout,
             written: false,
             news: false,
         };
@@ -214,7 +211,7 @@ impl State {
                 }
                 Ok(false) if !late => {}
                 Ok(false) => {
-                    let seconds = BIND_TIMEOUT.as_secs();
+                    let seconds = pod.profile.volumes_timeout.as_secs();
                     let reason = format!("its volumes were not bound within {seconds} seconds");
                     return Some(self.fail(pod, reason));
                 }
