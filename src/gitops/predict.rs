@@ -321,6 +321,12 @@ impl Predictor<'_> {
             );
             return self.refused(intended, manifest, Refusal::of(why)).await;
         }
+        if let Some(kept) = data_of(live) {
+            let why = format!(
+                "it cannot be changed in place ({reason}), and is not replaced, for {kept}; delete it by hand to have it made again"
+            );
+            return self.refused(intended, manifest, Refusal::of(why)).await;
+        }
         Ok(match (self.as_new(intended, manifest).await?, refused) {
             (Ok(predicted), _) => Prediction::Replace(predicted, reason),
             // Invalid in itself: what is wrong with it as a new object is the clearer message.
@@ -360,6 +366,19 @@ impl Predictor<'_> {
             Err(kube::Error::Api(_)) => Ok(Ok(None)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What would go with an object that is deleted to be made again: whatever lies in a volume.
+fn data_of(live: &Value) -> Option<&'static str> {
+    let has = |pointer: &str| {
+        live.pointer(pointer)
+            .is_some_and(|value| !value.is_null() && value != "")
+    };
+    match (live["apiVersion"].as_str(), live["kind"].as_str()) {
+        (Some("v1"), Some("PersistentVolumeClaim")) if has("/spec/volumeName") => Some("it has a volume with data"),
+        (Some("v1"), Some("PersistentVolume")) if has("/spec/claimRef") => Some("a claim has its data there"),
+        _ => None,
     }
 }
 

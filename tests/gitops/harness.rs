@@ -221,7 +221,7 @@ impl World {
     fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let group = if kind == "Source" { "reconcile.dev" } else { "" };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
-        match namespace.filter(|_| kind != "Source") {
+        match namespace.filter(|_| !matches!(kind, "Source" | "PersistentVolume")) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }

@@ -37,6 +37,7 @@ mod sources;
 mod sources_signed;
 mod state;
 mod submodules;
+mod volumes;
 mod waves;
 mod webhooks;
 mod windows;
