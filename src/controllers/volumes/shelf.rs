@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
-use super::words::{AVAILABLE, key, key_of, volume_phase};
+use super::words::{key, key_of};
 use super::world::{Key, Objects};
-use crate::object::quantity::Quantity;
-use crate::object::selector::LabelSelector;
-use crate::object::volume::matching::can_hold;
+use crate::object::volume::matching::{self, can_hold};
 use crate::object::volume::{capacity, claim_class, claim_ref, is_for, request, volume_class};
 
 /// What a volume is where nothing else is said.
@@ -35,8 +33,8 @@ pub enum Misfit {
 pub struct Shelf<'a> {
     /// By the claims they are set aside for.
     reserved: BTreeMap<Key, Vec<&'a PersistentVolume>>,
-    /// Nobody's, the smallest first.
-    free: Vec<(Quantity, &'a PersistentVolume)>,
+    /// Nobody's.
+    free: Vec<&'a PersistentVolume>,
     /// Those that this pass gave away.
     taken: HashSet<&'a str>,
 }
@@ -52,11 +50,9 @@ impl<'a> Shelf<'a> {
             }
             match claim_ref(volume) {
                 Some(reference) => reserved.entry(key_of(reference)).or_default().push(volume),
-                None if volume_phase(volume) == AVAILABLE => free.push((capacity(volume), volume)),
-                None => {}
+                None => free.push(volume),
             }
         }
-        free.sort_by_key(|(size, _)| *size);
         Self {
             reserved,
             free,
@@ -75,20 +71,12 @@ impl<'a> Shelf<'a> {
 
     /// The smallest free volume that fits.
     pub fn smallest(&self, claim: &PersistentVolumeClaim) -> Option<&'a PersistentVolume> {
-        let wanted = request(claim);
-        let from = self.free.partition_point(|(size, _)| *size < wanted);
-        let selector = claim.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        let selector = selector.map(LabelSelector::from_spec).transpose().ok()?;
-        let selected = |volume: &PersistentVolume| {
-            let labels = volume.metadata.labels.clone().unwrap_or_default();
-            selector.as_ref().is_none_or(|selector| selector.matches(&labels))
-        };
-        let fits = |volume: &PersistentVolume| {
-            let of_class = volume_class(volume) == claim_class(claim);
-            of_class && !self.taken.contains(name(volume)) && can_hold(volume, claim) && selected(volume)
-        };
-        let larger = self.free[from..].iter().map(|(_, volume)| *volume);
-        larger.into_iter().find(|volume| fits(volume))
+        let left = self
+            .free
+            .iter()
+            .copied()
+            .filter(|volume| !self.taken.contains(name(volume)));
+        matching::candidates(claim, left).into_iter().next()
     }
 
     /// Gives the volume away for this pass.
