@@ -16,9 +16,9 @@ use super::{Event, Revision};
 /// a second) still finds its place, and scanning all of them for a prefix takes microseconds.
 const MAX_EVENTS: usize = 4096;
 
-/// The most bytes of keys and values kept, so that large objects cannot fill the memory of a
-/// process that aims to stay below 50 MB.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The most bytes of keys and new values kept, so that large objects cannot fill the memory of a process that aims to stay
+/// below 50 MB: those of as many changes of ordinary pods. The values before are mostly those of other events.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// The most events handed to a watcher at once; bounds what a paused reader holds on to.
 const MAX_TAKEN: usize = 256;
@@ -253,13 +253,10 @@ impl Event {
         }
     }
 
-    /// How many bytes of keys and values this holds on to.
+    /// How many bytes the key takes and what the event is about.
     fn size(&self) -> usize {
-        let of = |kv: &super::KeyValue| kv.key.len() + kv.value.len();
-        match self {
-            Event::Put { current, previous } => of(current) + previous.as_ref().map_or(0, of),
-            Event::Delete { previous, .. } => of(previous),
-        }
+        let (Event::Put { current: pair, .. } | Event::Delete { previous: pair, .. }) = self;
+        pair.key.len() + pair.value.len()
     }
 }
 

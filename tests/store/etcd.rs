@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use etcd_client::{Client, Txn, TxnOp};
 use reconcile::store::{Etcd, Event, Store, StoreError};
 
 use super::etcd_server::EtcdServer;
@@ -132,4 +133,78 @@ async fn two_stores_of_one_etcd_see_each_other() {
         panic!("{conflict:?}")
     };
     assert_eq!((current.mod_revision, current.value), (updated, bytes("two")));
+}
+
+/// What a store has not been told before it reads: many at once, also more than one answer of etcd holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_just_began_tells_what_was_there_before() {
+    const KEYS: usize = 120;
+    let server = EtcdServer::start();
+    let mut foreign = Client::connect([server.endpoint()], None).await.unwrap();
+    for (prefix, len) in [("/registry/small/", 1), ("/registry/large/", 200 * 1024)] {
+        let key = |number: usize| format!("{prefix}{number:03}");
+        let mut written = Vec::new();
+        for number in 0..KEYS {
+            let put = foreign.put(key(number), vec![b'x'; len], None).await.unwrap();
+            written.push(put.header().unwrap().revision() as u64);
+        }
+        let store = Etcd::connect(&[server.endpoint()]).await.unwrap();
+        let start = store.revision().await.unwrap();
+        let mut watch = Watcher(store.watch(prefix, start + 1).await.unwrap());
+        let change = |number| match number % 2 {
+            0 => TxnOp::put(key(number), "new", None),
+            _ => TxnOp::delete(key(number), None),
+        };
+        let all = Txn::new().and_then((0..KEYS).map(change).collect::<Vec<_>>());
+        assert!(foreign.txn(all).await.unwrap().succeeded());
+        for (number, revision) in written.into_iter().enumerate() {
+            let event = watch.event().await;
+            let (Event::Put {
+                previous: Some(previous),
+                ..
+            }
+            | Event::Delete { previous, .. }) = &event
+            else {
+                panic!("{number}: {event:?}")
+            };
+            assert_eq!((&previous.key, previous.mod_revision), (&key(number), revision));
+            assert_eq!(previous.value.len(), len, "{number}");
+            assert_eq!(matches!(event, Event::Delete { .. }), number % 2 == 1, "{number}");
+        }
+    }
+}
+
+/// What was told last is not what was there before, where changes were missed since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_before_changes_were_missed_is_forgotten() {
+    const KEY: &str = "/registry/pods/a";
+    let mut server = EtcdServer::start();
+    let store = Etcd::connect(&[server.endpoint()]).await.unwrap();
+    let start = store.revision().await.unwrap();
+    let mut watch = Watcher(store.watch(KEY, start + 1).await.unwrap());
+    let one = store.create(KEY, bytes("one")).await.unwrap();
+    assert_eq!(watch.event().await.revision(), one, "it was told");
+    server.kill();
+    let elsewhere = Etcd::connect(&[server.restart_elsewhere()]).await.unwrap();
+    let two = elsewhere.update(KEY, bytes("two"), one).await.unwrap();
+    let last = elsewhere.create("/registry/pods/b", bytes("one")).await.unwrap();
+    elsewhere.compact(last).await.unwrap();
+    drop(elsewhere);
+    server.kill();
+    server.restart();
+    // Ends once the store has found that what it missed is gone.
+    let (missed, error) = watch.end().await;
+    assert!(missed.is_empty(), "{missed:?}");
+    assert!(matches!(error, StoreError::Behind), "{error}");
+    let mut watch = Watcher(store.watch(KEY, last + 1).await.unwrap());
+    let three = store.update(KEY, bytes("three"), two).await.unwrap();
+    let Event::Put {
+        current,
+        previous: Some(previous),
+    } = watch.event().await
+    else {
+        panic!("an update of {KEY}")
+    };
+    assert_eq!((current.mod_revision, previous.mod_revision), (three, two));
+    assert_eq!(previous.value, bytes("two"));
 }

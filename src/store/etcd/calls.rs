@@ -11,17 +11,20 @@ use etcd_client::{
 use super::CALL_TIMEOUT;
 use super::convert::{self, Failure, key_value, number, prefix_end, revision};
 use super::gather::Read;
-use crate::store::{KeyValue, ListOptions, Page, Revision, StoreError};
+use crate::store::{ListOptions, Page, Revision, StoreError};
 
 /// The largest answer to a call: several of the largest values etcd takes, and a bound on memory.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The largest message of a watch. etcd sends a thousand revisions that a watch has missed at once,
-/// with the values before them, so this is far above what ordinary objects need.
+/// The largest message of a watch. etcd sends a thousand revisions that a watch has missed at once, so this is far above
+/// what ordinary objects need.
 const MAX_EVENTS_BYTES: usize = 64 * 1024 * 1024;
 
 /// The keys fetched by one call of a list; halved where their values make the answer too large.
 const KEYS_PER_CALL: usize = 1000;
+
+/// Keys read by one transaction; etcd refuses more than 128 operations where it is not told otherwise.
+const READS_PER_CALL: usize = 100;
 
 /// How often a call that could not be sent is tried again: enough to find a member that answers
 /// in a cluster of the usual size where one is down. Each try goes to a member picked at random.
@@ -61,32 +64,50 @@ impl Calls {
         self.header_revision(&response.map_err(|error| self.plain(error))?)
     }
 
-    pub(super) async fn get(&self, key: &str) -> Result<(Option<KeyValue>, Revision), StoreError> {
-        let response = self.call(|mut kv| async move { kv.get(key, None).await }).await;
-        let mut response = response.map_err(|error| self.plain(error))?;
+    /// Reads a key, as of a revision where one is named.
+    async fn get(&self, key: &str, at: Option<Revision>) -> Read {
+        let options = &read_at(at);
+        let response = self
+            .call(|mut kv| async move { kv.get(key, options.clone()).await })
+            .await;
+        let mut response = match response {
+            Ok(response) => response,
+            Err(error) => return Err(self.of_read(error, at).await),
+        };
         let at = self.header_revision(&response)?;
         let found = response.take_kvs().into_iter().next().map(key_value).transpose()?;
         Ok((found, at))
     }
 
-    /// Reads several different keys at once, and answers for each.
-    pub(super) async fn get_all(&self, keys: &[&str]) -> Vec<Read> {
-        if let [key] = keys {
-            return vec![self.get(key).await];
+    /// Reads keys, each as of a revision where one is named, and answers for each: as many together as etcd takes.
+    pub(super) async fn get_all(&self, reads: &[(&str, Option<Revision>)]) -> Vec<Read> {
+        let mut answers = Vec::with_capacity(reads.len());
+        for part in reads.chunks(READS_PER_CALL) {
+            answers.extend(self.get_together(part).await);
         }
-        let reads: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(*key, None)).collect();
-        let txn = &Txn::new().and_then(reads);
+        answers
+    }
+
+    async fn get_together(&self, reads: &[(&str, Option<Revision>)]) -> Vec<Read> {
+        if let [(key, at)] = reads {
+            return vec![self.get(key, *at).await];
+        }
+        let gets: Vec<TxnOp> = reads.iter().map(|(key, at)| TxnOp::get(*key, read_at(*at))).collect();
+        let txn = &Txn::new().and_then(gets);
         match self.call(|mut kv| async move { kv.txn(txn.clone()).await }).await {
-            Ok(response) => self.each(&response, keys.len()),
+            Ok(response) => self.each(&response, reads.len()),
             // Together they are more than one answer holds.
             Err(CallError::TooLarge) => {
-                let mut answers = Vec::with_capacity(keys.len());
-                for key in keys {
-                    answers.push(self.get(key).await);
+                let mut answers = Vec::with_capacity(reads.len());
+                for (key, at) in reads {
+                    answers.push(self.get(key, *at).await);
                 }
                 answers
             }
-            Err(error) => vec![Err(self.plain(error)); keys.len()],
+            Err(error) => {
+                let at = reads.iter().filter_map(|(_, at)| *at).min();
+                vec![Err(self.of_read(error, at).await); reads.len()]
+            }
         }
     }
 
@@ -171,7 +192,7 @@ impl Calls {
     pub(super) async fn refuse_unwritten(&self, key: &str, expected: Revision) -> Result<(), StoreError> {
         match expected {
             0 => Err(StoreError::Conflict {
-                current: self.get(key).await?.0,
+                current: self.get(key, None).await?.0,
             }),
             _ => Ok(()),
         }
@@ -257,6 +278,13 @@ impl Calls {
         }
     }
 
+    async fn of_read(&self, error: CallError, at: Option<Revision>) -> StoreError {
+        match at {
+            Some(at) => self.at_revision(error, at).await,
+            None => self.plain(error),
+        }
+    }
+
     /// The error of a call that names no revision.
     fn plain(&self, error: CallError) -> StoreError {
         match error {
@@ -292,4 +320,8 @@ impl Calls {
     pub(super) fn failed(&self, reason: &str) -> StoreError {
         StoreError::Failed(format!("etcd at {}: {reason}", self.endpoints))
     }
+}
+
+fn read_at(at: Option<Revision>) -> Option<GetOptions> {
+    at.map(|at| GetOptions::new().with_revision(number(at)))
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use etcd_client::{Error, EventType};
 
-use crate::store::{Event, KeyValue, Revision, StoreError};
+use super::before::Change;
+use crate::store::{KeyValue, Revision, StoreError};
 
 /// gRPC status codes: <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>.
 const RESOURCE_EXHAUSTED: i32 = 8;
@@ -91,32 +92,19 @@ pub(super) fn key_value(kv: etcd_client::KeyValue) -> Result<KeyValue, StoreErro
     })
 }
 
-/// An event as etcd sends it; `None` for a key that is not ours because it is not UTF-8. Fails where
-/// the value before is compacted away.
-pub(super) fn event(event: &etcd_client::Event) -> Result<Option<Event>, StoreError> {
+/// A change as etcd tells it; `None` for a key that is not ours because it is not UTF-8.
+pub(super) fn change(event: &etcd_client::Event) -> Result<Option<Change>, StoreError> {
     let Some(kv) = event.kv() else {
         return Err(StoreError::Failed("etcd sent an event without a key".to_owned()));
     };
-    if std::str::from_utf8(kv.key()).is_err() {
+    let Ok(key) = std::str::from_utf8(kv.key()) else {
         return Ok(None);
-    }
-    let previous = event.prev_kv().cloned().map(key_value).transpose()?;
-    let at = revision(kv.mod_revision());
-    let gone = StoreError::Compacted {
-        requested: at,
-        oldest: at + 1,
     };
-    match event.event_type() {
-        EventType::Put if kv.version() > 1 && previous.is_none() => Err(gone),
-        EventType::Put => Ok(Some(Event::Put {
-            current: key_value(kv.clone())?,
-            previous,
-        })),
-        EventType::Delete => {
-            let previous = previous.ok_or(gone)?;
-            Ok(Some(Event::Delete { previous, revision: at }))
-        }
-    }
+    Ok(Some(match event.event_type() {
+        EventType::Put if kv.version() > 1 => Change::Update(key_value(kv.clone())?),
+        EventType::Put => Change::Create(key_value(kv.clone())?),
+        EventType::Delete => Change::Delete(key.to_owned(), revision(kv.mod_revision())),
+    }))
 }
 
 /// The end of the range of all keys under `prefix`: the prefix with its last byte that can grow grown.

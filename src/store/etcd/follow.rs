@@ -8,12 +8,13 @@ use etcd_client::{Error, WatchOptions, WatchResponse, WatchStream};
 use tokio::time::sleep;
 
 use super::CALL_TIMEOUT;
+use super::before::{self, Change};
 use super::calls::Calls;
 use super::convert::{self, Failure, number, revision};
 use super::seen::Seen;
 use crate::store::feed::Feed;
 use crate::store::watch::History;
-use crate::store::{Event, Revision, StoreError};
+use crate::store::{Event, KeyValue, Revision, StoreError};
 
 /// The first wait after a lost connection: a restarted etcd is back within some hundred milliseconds.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -48,7 +49,7 @@ async fn follow_once(calls: &Calls, feed: &Feed, seen: &Seen, backoff: &mut Back
         Err(error) => return error,
     };
     loop {
-        match session.next().await {
+        match session.events("", |key| seen.get(key)).await {
             Ok((events, up_to)) => {
                 backoff.reset();
                 seen.see(&events);
@@ -58,6 +59,7 @@ async fn follow_once(calls: &Calls, feed: &Feed, seen: &Seen, backoff: &mut Back
                 // What lies between is gone here; watches that want it ask for it themselves.
                 return match calls.revision().await {
                     Ok(head) => {
+                        seen.clear();
                         feed.reset(head);
                         StoreError::Behind
                     }
@@ -87,12 +89,9 @@ impl History for Replay {
     async fn read(&mut self, prefix: &str, from: Revision) -> Result<(Vec<Arc<Event>>, Revision), StoreError> {
         let mut backoff = Backoff::default();
         loop {
-            let read = async { Session::open(&self.calls, from).await?.next().await };
+            let read = async { Session::open(&self.calls, from).await?.events(prefix, |_| None).await };
             match read.await {
-                Ok((events, up_to)) => {
-                    let matching = events.into_iter().filter(|event| event.key().starts_with(prefix));
-                    return Ok((matching.map(Arc::new).collect(), up_to));
-                }
+                Ok((events, up_to)) => return Ok((events.into_iter().map(Arc::new).collect(), up_to)),
                 Err(StoreError::Unavailable(reason)) => {
                     tracing::debug!(reason, "the past could not be read from etcd; trying again");
                     backoff.wait().await;
@@ -113,10 +112,7 @@ pub(super) struct Session {
 impl Session {
     /// Watches every key from the revision `from` on.
     pub(super) async fn open(calls: &Calls, from: Revision) -> Result<Self, StoreError> {
-        let options = WatchOptions::new()
-            .with_all_keys()
-            .with_prev_key()
-            .with_start_revision(number(from));
+        let options = WatchOptions::new().with_all_keys().with_start_revision(number(from));
         let mut client = calls.watch.clone();
         let opened = tokio::time::timeout(CALL_TIMEOUT, client.watch(Vec::new(), Some(options))).await;
         let opened = opened.map_err(|_| calls.unavailable("it did not answer in time"))?;
@@ -128,8 +124,21 @@ impl Session {
         })
     }
 
-    /// The next events, whole revisions, and the revision of the last of them.
-    pub(super) async fn next(&mut self) -> Result<(Vec<Event>, Revision), StoreError> {
+    /// The next events under a prefix, whole revisions, and the revision up to which none is missing. May be none.
+    /// `known` is as for [`before::complete`].
+    async fn events(
+        &mut self,
+        prefix: &str,
+        known: impl Fn(&str) -> Option<KeyValue>,
+    ) -> Result<(Vec<Event>, Revision), StoreError> {
+        let (mut changes, up_to) = self.next().await?;
+        changes.retain(|change| change.key().starts_with(prefix));
+        let events = before::complete(&self.calls, changes, known).await?;
+        Ok((events, up_to))
+    }
+
+    /// The next changes, whole revisions, and the revision of the last of them.
+    pub(super) async fn next(&mut self) -> Result<(Vec<Change>, Revision), StoreError> {
         loop {
             let message = self
                 .stream
@@ -154,17 +163,14 @@ impl Session {
     }
 }
 
-/// The events of one message. etcd sends whole revisions unless asked to cut them into fragments.
-fn batch(message: &WatchResponse) -> Result<Option<(Vec<Event>, Revision)>, StoreError> {
+/// The changes of one message. etcd sends whole revisions unless asked to cut them into fragments.
+fn batch(message: &WatchResponse) -> Result<Option<(Vec<Change>, Revision)>, StoreError> {
     let Some(last) = message.events().last().and_then(|event| event.kv()) else {
         return Ok(None);
     };
     let up_to = revision(last.mod_revision());
-    let mut events = Vec::with_capacity(message.events().len());
-    for event in message.events() {
-        events.extend(convert::event(event)?);
-    }
-    Ok(Some((events, up_to)))
+    let changes: Result<Vec<_>, _> = message.events().iter().map(convert::change).collect();
+    Ok(Some((changes?.into_iter().flatten().collect(), up_to)))
 }
 
 fn watch_error(calls: &Calls, error: &Error) -> StoreError {

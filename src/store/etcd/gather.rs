@@ -11,9 +11,6 @@ use super::calls::Calls;
 use super::waiting::{answer_all, lock};
 use crate::store::{KeyValue, Revision, StoreError};
 
-/// Keys that one transaction reads; etcd refuses more than 128 operations where it is not told otherwise.
-const KEYS_PER_CALL: usize = 100;
-
 /// Transactions of reads under way at once. While one is answered the next is sent; with more of them less would be
 /// gathered.
 const CALLS: usize = 2;
@@ -80,13 +77,10 @@ impl Turn {
     /// Reads until nothing is queued.
     async fn read_all(mut self, calls: Calls) {
         while let Some(batch) = self.next() {
-            let mut batch: Vec<_> = batch.into_iter().collect();
-            for part in batch.chunks_mut(KEYS_PER_CALL) {
-                let keys: Vec<&str> = part.iter().map(|(key, _)| key.as_str()).collect();
-                let answers = calls.get_all(&keys).await;
-                for ((key, those), answer) in part.iter_mut().zip(answers) {
-                    answer_all(key, std::mem::take(those), &answer);
-                }
+            let reads: Vec<_> = batch.keys().map(|key| (key.as_str(), None)).collect();
+            let answers = calls.get_all(&reads).await;
+            for ((key, those), answer) in batch.into_iter().zip(answers) {
+                answer_all(&key, those, &answer);
             }
         }
     }

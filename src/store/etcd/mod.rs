@@ -3,8 +3,10 @@
 //! Calls are etcd transactions and ranges ([`calls`]); reads of single keys share theirs
 //! ([`gather`]), and so do lists ([`lists`]). All watches share one etcd watch of the whole key space ([`follow`]): it sees every
 //! revision, so it always knows which revisions it has delivered completely, which no watch of a
-//! part can know with every version of etcd. The newest values it told are kept for a while ([`seen`]).
+//! part can know with every version of etcd. The newest values it told are kept for a while ([`seen`]), and say what was
+//! there before the next change ([`before`]).
 
+mod before;
 mod calls;
 mod convert;
 mod follow;

@@ -1,5 +1,5 @@
-//! The newest values that the watch told, by key, so that a write need not read first what it is to replace. What is here
-//! may be out of date: etcd itself compares revisions when the write comes.
+//! The newest values that the watch told, by key: what was there before the next event of a key, and what a write need not
+//! read first. To a write what is here may be out of date; etcd itself compares revisions when the write comes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -28,6 +28,11 @@ impl Seen {
     /// The newest value told of the key, if it is still here.
     pub(super) fn get(&self, key: &str) -> Option<KeyValue> {
         lock(&self.state).pairs.get(key).cloned()
+    }
+
+    /// Forgets everything, where events were missed: then the newest told is not what was there before the next.
+    pub(super) fn clear(&self) {
+        *lock(&self.state) = State::default();
     }
 
     /// Takes note of events, in revision order.
