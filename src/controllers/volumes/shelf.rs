@@ -1,16 +1,13 @@
 //! Finds a volume for a claim: one that is set aside for it, or else the smallest that fits. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use super::words::{key, key_of};
 use super::world::{Key, Objects};
 use crate::object::volume::matching::{self, can_hold};
-use crate::object::volume::{capacity, claim_class, claim_ref, is_for, request, volume_class};
-
-/// What a volume is where nothing else is said.
-const FILESYSTEM: &str = "Filesystem";
+use crate::object::volume::{claim_class, claim_ref, is_for, is_large_enough, is_of_mode, offers_ways, volume_class};
 
 /// Why a volume is not for a claim that names it, in Kubernetes' words.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -87,24 +84,17 @@ impl<'a> Shelf<'a> {
 
 /// Why the volume is not for the claim, if so. Neither labels nor who it belongs to are looked at.
 pub fn misfit(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<Misfit> {
-    let (of_volume, of_claim) = (volume.spec.as_ref(), claim.spec.as_ref());
-    if capacity(volume) < request(claim) {
-        return Some(Misfit::TooSmall);
+    if !is_large_enough(volume, claim) {
+        Some(Misfit::TooSmall)
+    } else if volume_class(volume) != claim_class(claim) {
+        Some(Misfit::Class)
+    } else if !is_of_mode(volume, claim) {
+        Some(Misfit::Mode)
+    } else if !offers_ways(volume, claim) {
+        Some(Misfit::Access)
+    } else {
+        None
     }
-    if volume_class(volume) != claim_class(claim) {
-        return Some(Misfit::Class);
-    }
-    let mode = |mode: Option<&'_ String>| mode.map_or(FILESYSTEM, String::as_str).to_owned();
-    let volume_mode = mode(of_volume.and_then(|spec| spec.volume_mode.as_ref()));
-    if volume_mode != mode(of_claim.and_then(|spec| spec.volume_mode.as_ref())) {
-        return Some(Misfit::Mode);
-    }
-    let offered: BTreeSet<&String> = of_volume
-        .into_iter()
-        .flat_map(|spec| spec.access_modes.iter().flatten())
-        .collect();
-    let mut asked = of_claim.into_iter().flat_map(|spec| spec.access_modes.iter().flatten());
-    asked.any(|mode| !offered.contains(mode)).then_some(Misfit::Access)
 }
 
 fn name(volume: &PersistentVolume) -> &str {

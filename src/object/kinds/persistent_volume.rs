@@ -10,6 +10,7 @@ use crate::object::field_error::{FieldError, Path};
 use crate::object::kind::Part;
 use crate::object::metadata::immutable;
 use crate::object::table::{self, Table};
+use crate::object::volume;
 
 const RECLAIM_POLICIES: [&str; 3] = ["Delete", "Recycle", "Retain"];
 /// In this order Kubernetes looks at the sources; the second one found is the one too many.
@@ -52,7 +53,7 @@ impl Strategy for PersistentVolumes {
         let Some(spec) = &mut volume.spec else { return };
         spec.persistent_volume_reclaim_policy
             .get_or_insert_with(|| "Retain".to_owned());
-        spec.volume_mode.get_or_insert_with(|| storage::FILESYSTEM.to_owned());
+        spec.volume_mode.get_or_insert_with(|| volume::FILESYSTEM.to_owned());
         spec.capacity.iter_mut().for_each(round_amounts);
         if let Some(path) = &mut spec.host_path {
             path.type_.get_or_insert_default();

@@ -68,7 +68,7 @@ impl Strategy for PersistentVolumeClaims {
 
 /// Fills in what a claim, or the template of one, leaves out.
 pub(super) fn default_spec(spec: &mut PersistentVolumeClaimSpec) {
-    spec.volume_mode.get_or_insert_with(|| storage::FILESYSTEM.to_owned());
+    spec.volume_mode.get_or_insert_with(|| volume::FILESYSTEM.to_owned());
     if let Some(resources) = &mut spec.resources {
         let amounts = [&mut resources.limits, &mut resources.requests];
         amounts.into_iter().flatten().for_each(round_amounts);

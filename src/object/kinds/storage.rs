@@ -7,10 +7,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use crate::object::field_error::{FieldError, Path};
 use crate::object::format;
 use crate::object::quantity::Quantity;
-use crate::object::volume::ONE_POD;
+use crate::object::volume::{FILESYSTEM, ONE_POD};
 
-/// How a volume is offered where nobody says.
-pub(super) const FILESYSTEM: &str = "Filesystem";
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", ONE_POD];
 const VOLUME_MODES: [&str; 2] = ["Block", FILESYSTEM];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
-use super::{capacity, claim_class, claim_ref, is_for, request, volume_class};
+use super::{capacity, claim_class, claim_ref, is_for, is_large_enough, is_of_mode, offers_ways, volume_class};
 use crate::object::selector::LabelSelector;
 
 /// The volumes that would do for the claim: the one that was made for it and no other, else all that nobody has, the
@@ -40,17 +40,15 @@ pub fn candidates<'a>(
 
 /// Whether the claim's data could be there at all: room enough, of its kind, not on its way out.
 pub fn can_hold(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
-    let (Some(has), Some(asks)) = (&volume.spec, &claim.spec) else {
-        return false;
-    };
-    let mode = |named: &Option<String>| named.clone().unwrap_or_else(|| "Filesystem".to_owned());
-    let attributes = |named: &Option<String>| named.clone().unwrap_or_default();
-    let ways = has.access_modes.as_deref().unwrap_or_default();
+    let has = volume.spec.as_ref();
+    let has = has.and_then(|spec| spec.volume_attributes_class_name.as_deref());
+    let asks = claim.spec.as_ref();
+    let asks = asks.and_then(|spec| spec.volume_attributes_class_name.as_deref());
     volume.metadata.deletion_timestamp.is_none()
-        && asks.access_modes.iter().flatten().all(|way| ways.contains(way))
-        && mode(&has.volume_mode) == mode(&asks.volume_mode)
-        && attributes(&has.volume_attributes_class_name) == attributes(&asks.volume_attributes_class_name)
-        && capacity(volume) >= request(claim)
+        && is_large_enough(volume, claim)
+        && is_of_mode(volume, claim)
+        && offers_ways(volume, claim)
+        && has.unwrap_or_default() == asks.unwrap_or_default()
 }
 
 /// Whether the volume is nobody's, and usable.

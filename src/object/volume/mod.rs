@@ -29,6 +29,9 @@ pub const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 /// The access mode of one pod alone.
 pub const ONE_POD: &str = "ReadWriteOncePod";
 
+/// What a volume is where nothing else is said.
+pub const FILESYSTEM: &str = "Filesystem";
+
 /// The class that a claim named before its spec could.
 const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const OLD_DEFAULT_CLASS: &str = "storageclass.beta.kubernetes.io/is-default-class";
@@ -136,6 +139,26 @@ fn storage(amounts: Option<&BTreeMap<String, Amount>>) -> Quantity {
     amount
         .and_then(|amount| amount.0.parse().ok())
         .unwrap_or_else(|| Quantity::from_units(0))
+}
+
+/// Whether the volume holds as much as the claim asks for.
+pub fn is_large_enough(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    capacity(volume) >= request(claim)
+}
+
+/// Whether both are file systems, or both are devices.
+pub fn is_of_mode(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    let has = volume.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref());
+    let asks = claim.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref());
+    has.unwrap_or(FILESYSTEM) == asks.unwrap_or(FILESYSTEM)
+}
+
+/// Whether the volume can be used in all the ways that the claim asks for.
+pub fn offers_ways(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    let has = volume.spec.as_ref().and_then(|spec| spec.access_modes.as_deref());
+    let asks = claim.spec.as_ref().and_then(|spec| spec.access_modes.as_deref());
+    let (has, asks) = (has.unwrap_or_default(), asks.unwrap_or_default());
+    asks.iter().all(|way| has.contains(way))
 }
 
 #[cfg(test)]

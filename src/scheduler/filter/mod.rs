@@ -27,11 +27,16 @@ pub(super) use volume_binding::{Needs, node_selector};
 pub type Verdict = Result<(), Vec<Refusal>>;
 /// A rule made ready for one pod.
 pub type Check<'a> = Box<dyn Fn(&NodeInfo) -> Verdict + 'a>;
-/// A rule: `None` where it has nothing to say about this pod.
-type Rule = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Option<Check<'a>>;
+/// How a rule is made ready: `None` where it has nothing to say about this pod.
+type Ready = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Option<Check<'a>>;
+/// The same of a rule that may find what of the pod keeps it from every node, whatever that is like.
+type TryReady = for<'a> fn(&'a PendingPod, &'a Snapshot) -> Result<Option<Check<'a>>, Refusal>;
 
-/// What of the pod keeps it from every node, whatever that is like.
-type Fault = fn(&PendingPod, &Snapshot) -> Option<Refusal>;
+#[derive(Debug)]
+enum Rule {
+    OfNodes(Ready),
+    OfPods(TryReady),
+}
 
 /// A rule with its name.
 #[derive(Debug)]
@@ -39,14 +44,21 @@ pub struct Plugin {
     /// kube-scheduler's name of it.
     pub name: &'static str,
     rule: Rule,
-    fault: Option<Fault>,
 }
 
-const fn plugin(name: &'static str, rule: Rule) -> Plugin {
+impl Plugin {
+    fn ready<'a>(&self, pod: &'a PendingPod, snapshot: &'a Snapshot) -> Result<Option<Check<'a>>, Refusal> {
+        match self.rule {
+            Rule::OfNodes(ready) => Ok(ready(pod, snapshot)),
+            Rule::OfPods(ready) => ready(pod, snapshot),
+        }
+    }
+}
+
+const fn plugin(name: &'static str, ready: Ready) -> Plugin {
     Plugin {
         name,
-        rule,
-        fault: None,
+        rule: Rule::OfNodes(ready),
     }
 }
 
@@ -64,8 +76,7 @@ pub const PLUGINS: &[Plugin] = &[
     plugin("VolumeRestrictions", volume_restrictions::check),
     Plugin {
         name: VOLUMES,
-        rule: volume_binding::check,
-        fault: Some(volume_binding::fault),
+        rule: Rule::OfPods(volume_binding::check),
     },
     plugin("PodTopologySpread", spread::check),
     plugin("InterPodAffinity", pod_affinity::check),
@@ -83,10 +94,16 @@ pub struct Filters<'a> {
 impl<'a> Filters<'a> {
     /// Makes the rules of the pod's profile ready for it in this cluster.
     pub fn new(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Self {
-        let plugins = || pod.profile.filters.iter();
+        let (mut checks, mut fault) = (Vec::new(), None);
+        for plugin in &pod.profile.filters {
+            match plugin.ready(pod, snapshot) {
+                Ok(check) => checks.extend(check),
+                Err(found) => fault = fault.or(Some(found)),
+            }
+        }
         Self {
-            checks: plugins().filter_map(|plugin| (plugin.rule)(pod, snapshot)).collect(),
-            fault: plugins().find_map(|plugin| (plugin.fault?)(pod, snapshot)),
+            checks,
+            fault,
             refused: HashMap::new(),
         }
     }

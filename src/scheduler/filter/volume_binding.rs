@@ -14,17 +14,12 @@ use crate::scheduler::pod::{Claim, PendingPod};
 use crate::scheduler::refusal::{ClaimFault, Refusal};
 use crate::scheduler::snapshot::{Bindings, NodeInfo, Snapshot};
 
-/// What keeps the pod from every node.
-pub(super) fn fault(pod: &PendingPod, snapshot: &Snapshot) -> Option<Refusal> {
-    Needs::new(pod, snapshot).err()
-}
-
-pub(super) fn check<'a>(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Option<Check<'a>> {
+pub(super) fn check<'a>(pod: &'a PendingPod, snapshot: &'a Snapshot) -> Result<Option<Check<'a>>, Refusal> {
     if pod.info.claims.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let needs = Needs::new(pod, snapshot).ok()?;
-    Some(Box::new(move |node| needs.check(node)))
+    let needs = Needs::new(pod, snapshot)?;
+    Ok(Some(Box::new(move |node| needs.check(node))))
 }
 
 /// What a pod's claims need of a node.
