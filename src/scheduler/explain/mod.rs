@@ -106,7 +106,7 @@ pub struct Refused {
     /// Everything that would have to change, also for the rules that come after the first.
     #[serde(serialize_with = "changes")]
     pub changes: Vec<Change>,
-    /// Who could be driven out instead.
+    /// Who could be driven out instead, where the pod fits nowhere.
     pub preemption: Option<Preemption>,
 }
 

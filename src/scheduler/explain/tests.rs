@@ -143,6 +143,15 @@ fn preemption_is_told_for_each_node_and_for_the_pod() {
 }
 
 #[test]
+fn nobody_is_named_to_be_driven_out_where_there_is_room() {
+    let low = made("low", Some("n"), &cpu("2"), &json!({}));
+    let nodes = ["n", "free"].map(|name| node(name, &json!({})));
+    let explanation = explain(&pod(&json!({"priority": 5})), &world(&nodes, &[low]), 1);
+    assert_eq!(explanation.chosen, ["free"]);
+    assert!(refused(&explanation, "n").preemption.is_none());
+}
+
+#[test]
 fn room_that_is_kept_for_others_is_taken() {
     let mut other = made("other", None, &json!({"priority": 5}), &json!({}));
     other.status.get_or_insert_default().nominated_node_name = Some("n".to_owned());

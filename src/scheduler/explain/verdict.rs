@@ -24,13 +24,6 @@ pub(super) fn decide(
         budgets: &budgets,
         reserved: &reserved,
     };
-    for node in &mut explanation.nodes {
-        if let Outcome::Refused(refused) = &mut node.outcome {
-            let alone = unschedulable([(node.name.as_str(), &*refused)]);
-            let victims = preemption::preempt(pod, &alone, snapshot, concerned, seed);
-            refused.preemption = victims.ok().map(Preemption::of);
-        }
-    }
     let totals = explanation.nodes.iter().filter_map(total);
     match totals.max() {
         Some(best) => choose(explanation, pod, snapshot.node_count(), best),
@@ -69,6 +62,13 @@ fn refuse(
     concerned: Concerned<'_>,
     seed: u64,
 ) {
+    for node in &mut explanation.nodes {
+        if let Outcome::Refused(refused) = &mut node.outcome {
+            let alone = unschedulable([(node.name.as_str(), &*refused)]);
+            let victims = preemption::preempt(pod, &alone, snapshot, concerned, seed);
+            refused.preemption = victims.ok().map(Preemption::of);
+        }
+    }
     let refused = || {
         explanation.nodes.iter().filter_map(|node| match &node.outcome {
             Outcome::Refused(refused) => Some((node.name.as_str(), refused)),
