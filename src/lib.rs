@@ -18,7 +18,8 @@
 //! | [`apiserver`] | HTTP over a store | `object`, `store` |
 //! | [`client`] | what those that talk through `kube::Client` share: errors for people, watches that last, events | `kube` |
 //! | [`exposition`] | what is measured, as text for Prometheus | axum |
-//! | [`gitops`] | sources, plans, applying them | `object`, `client`, `kube::Client` |
+//! | [`plain_http`] | HTTP for strangers, bounded in connections and time | hyper |
+//! | [`gitops`] | sources, plans, applying them | `object`, `client`, `plain_http`, `kube::Client` |
 //! | [`scheduler`] | choosing a node for a pod | `object`, `client`, `kube::Client` |
 //! | [`kubelet`] | running a node's pods in Docker | `object`, `client`, `kube::Client` |
 //! | [`controllers`] | loops that keep nodes and namespaces tidy, count disruption budgets and bind volumes | `object`, `client`, `kube::Client` |
@@ -43,5 +44,6 @@ pub mod exposition;
 pub mod gitops;
 pub mod kubelet;
 pub mod object;
+pub mod plain_http;
 pub mod scheduler;
 pub mod store;

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::supervise::{Supervisor, signals};
 use super::{connect, node, report, scheduling, serve};
 use crate::kubelet::Down;
-use crate::{exposition, gitops, kubelet, scheduler};
+use crate::{exposition, kubelet, plain_http, scheduler};
 
 /// Serves the API until a signal, and keeps nodes and namespaces tidy.
 pub async fn apiserver(args: ApiserverArgs) -> Result<ExitCode> {
@@ -51,7 +51,7 @@ pub async fn scheduler(args: SchedulerArgs) -> Result<ExitCode> {
         let router = exposition::router(vec![config.metrics.registry()]);
         let stop = shutdown.clone();
         supervisor.spawn("metrics", async move {
-            gitops::serve::serve(listener, router, stop)
+            plain_http::serve(listener, router, stop)
                 .await
                 .context("serving metrics")
         });

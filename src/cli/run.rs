@@ -22,7 +22,7 @@ use crate::gitops::trust::{Keyring, Mode, Verify};
 use crate::gitops::webhook::{self, Webhooks};
 use crate::gitops::{Agreed, Presence};
 use crate::store::{Embedded, Store};
-use crate::{exposition, gitops, kubelet, scheduler};
+use crate::{exposition, gitops, kubelet, plain_http, scheduler};
 
 /// Runs what the flags say.
 pub async fn run(args: RunArgs) -> Result<ExitCode> {
@@ -183,7 +183,7 @@ async fn follow(
         let registries = [telling.metrics.registry()].into_iter().chain(measured);
         let (router, stop) = (exposition::router(registries.collect()), shutdown.clone());
         supervisor.spawn("metrics", async move {
-            gitops::serve::serve(listener, router, stop)
+            plain_http::serve(listener, router, stop)
                 .await
                 .context("serving metrics")
         });

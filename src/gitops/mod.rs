@@ -52,7 +52,6 @@ mod requests;
 mod rollback;
 mod run;
 mod schedule;
-pub mod serve;
 mod source;
 mod sync;
 pub mod telling;

@@ -8,13 +8,14 @@ use std::path::Path;
 use paths::paths;
 
 /// Our modules, and which others of ours each may name. `cli` wires everything and is named by nobody.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("object", &[]),
     ("client", &[]),
     ("exposition", &[]),
+    ("plain_http", &[]),
     ("store", &[]),
     ("apiserver", &["object", "store"]),
-    ("gitops", &["object", "client"]),
+    ("gitops", &["object", "client", "plain_http"]),
     ("scheduler", &["object", "client"]),
     ("kubelet", &["object", "client"]),
     ("controllers", &["object", "client"]),
@@ -24,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
             "object",
             "client",
             "exposition",
+            "plain_http",
             "store",
             "apiserver",
             "gitops",

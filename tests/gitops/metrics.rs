@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use reconcile::exposition;
 use reconcile::gitops::manage::Sources;
-use reconcile::gitops::serve;
 use reconcile::gitops::telling::Telling;
 use reconcile::gitops::telling::metrics::Metrics;
+use reconcile::plain_http;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -31,7 +31,7 @@ impl Scraped {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let router = exposition::router(vec![metrics.registry()]);
-        tokio::spawn(serve::serve(listener, router, stop.clone()));
+        tokio::spawn(plain_http::serve(listener, router, stop.clone()));
         Scraped {
             address,
             _stop: stop.drop_guard(),

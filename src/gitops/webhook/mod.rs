@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
 use super::report::{Report, Reporter};
-use super::serve;
+use crate::plain_http;
 use delivery::{Meaning, Refusal, decide};
 use seen::Seen;
 
@@ -148,7 +148,7 @@ impl Webhooks {
 /// # Errors
 /// None so far; connections that fail are logged.
 pub async fn serve(listener: TcpListener, webhooks: Webhooks, shutdown: CancellationToken) -> io::Result<()> {
-    serve::serve(listener, webhooks.router(), shutdown).await
+    plain_http::serve(listener, webhooks.router(), shutdown).await
 }
 
 async fn receive(State(webhooks): State<Webhooks>, Path(source): Path<String>, request: Request<Body>) -> Response {
