@@ -53,6 +53,11 @@ fn what_a_volume_must_say() {
             vec![r#"spec.capacity: Unsupported value: {"cpu":"1"}: supported values: "storage""#],
         ),
         (
+            "something else besides",
+            json!({"capacity": {"storage": "1Gi", "cpu": "1"}}),
+            vec![r#"spec.capacity: Unsupported value: {"cpu":"1","storage":"1Gi"}: supported values: "storage""#],
+        ),
+        (
             "nothing",
             json!({"capacity": {"storage": "0"}}),
             vec![r#"spec.capacity[storage]: Invalid value: "0": must be greater than zero"#],
@@ -120,6 +125,11 @@ fn what_a_volume_must_say() {
             "another step back",
             host_path("/a/.."),
             vec![r#"spec.hostPath.path: Invalid value: "/a/..": must not contain '..'"#],
+        ),
+        (
+            "a driver, and none of its volumes",
+            json!({"local": null, "csi": {"driver": "a.b", "volumeHandle": ""}}),
+            vec!["spec.csi.volumeHandle: Required value"],
         ),
         (
             "a class",

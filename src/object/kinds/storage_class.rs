@@ -178,6 +178,11 @@ mod tests {
                 json!({"allowedTopologies": key("zone", json!(["a", "a"]))}),
                 vec![r#"allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a""#],
             ),
+            (
+                "the same again",
+                json!({"allowedTopologies": [key("zone", json!(["a"]))[0], key("zone", json!(["a"]))[0]]}),
+                vec![r#"allowedTopologies[1].matchLabelExpressions: Duplicate value: """#],
+            ),
         ] {
             assert_eq!(told(&kind().validate_create(&class(fields))), wanted, "{name}");
         }

@@ -131,6 +131,18 @@ mod tests {
                 vec!["large"],
             ),
             (
+                "of other attributes",
+                other("/spec/volumeAttributesClassName", json!("gold")),
+                json!({}),
+                vec!["large"],
+            ),
+            (
+                "of none, for one that says so",
+                other("/spec/volumeAttributesClassName", json!("")),
+                json!({"volumeAttributesClassName": ""}),
+                vec!["other", "large"],
+            ),
+            (
                 "not ready",
                 other("/status/phase", json!("Pending")),
                 json!({}),

@@ -38,7 +38,7 @@ fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("it is written right")
 }
 
-/// Nodes a and b, and three classes.
+/// Nodes a and b, and four classes.
 fn cluster(volumes: Vec<Value>, claims: Vec<Value>) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for name in ["a", "b"] {
@@ -50,6 +50,10 @@ fn cluster(volumes: Vec<Value>, claims: Vec<Value>) -> Snapshot {
     known.set_class(from(class("local", "WaitForFirstConsumer", volume::NO_PROVISIONER)));
     known.set_class(from(class("made", "WaitForFirstConsumer", "example.com/disks")));
     known.set_class(from(class("now", "Immediate", "example.com/disks")));
+    let mut of_one_node = class("of-b", "WaitForFirstConsumer", "example.com/disks");
+    of_one_node["allowedTopologies"] =
+        json!([{"matchLabelExpressions": [{"key": "kubernetes.io/hostname", "values": ["b", "c"]}]}]);
+    known.set_class(from(of_one_node));
     volumes.into_iter().for_each(|volume| known.set_volume(from(volume)));
     claims.into_iter().for_each(|claim| known.set_claim(from(claim)));
     snapshot
@@ -165,6 +169,7 @@ fn a_pod_goes_where_its_volumes_are_or_can_be() {
             "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.",
         ),
         ("to be made", vec![], vec![claim("c", "made", None)], "a b"),
+        ("to be made for some nodes", vec![], vec![claim("c", "of-b", None)], "b"),
         ("being made", vec![], vec![chosen], "b"),
     ] {
         assert_eq!(decided(&pod(&["c"]), &cluster(volumes, claims)), wanted, "{name}");
@@ -205,6 +210,20 @@ fn two_claims_take_two_volumes_and_the_smallest_that_do() {
     );
     let refused = decided(&pod, &cluster(volumes("1Mi"), claims));
     assert!(refused.contains("2 node(s) didn't find available"), "{refused}");
+}
+
+#[test]
+fn a_volume_that_a_person_set_aside_for_a_claim_stays_so() {
+    let aside = json!({"claimRef": {"namespace": "default", "name": "c"}});
+    let snapshot = cluster(vec![volume("va", "a", "1Gi", aside)], vec![claim("c", "local", None)]);
+    let pod = pod(&["c"]);
+    let needs = Needs::new(&pod, &snapshot).expect("some node will do");
+    let bindings = needs.bindings(snapshot.node("a").expect("it exists")).expect("it fits");
+    let volume = &bindings.volumes[0];
+    let uid = volume::claim_ref(volume).and_then(|claim| claim.uid.as_deref());
+    assert_eq!(uid, Some("uid-c"), "it names the very claim now");
+    let annotations = volume.metadata.annotations.as_ref();
+    assert!(!volume::has_annotation(annotations, volume::BOUND_BY_CONTROLLER));
 }
 
 #[test]

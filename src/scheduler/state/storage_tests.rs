@@ -69,11 +69,24 @@ fn a_pod_is_bound_once_its_volume_is_its_own_and_a_volume_wakes_it() {
     assert_eq!(told(state.next(now)), format!("refuse x: {NO_VOLUME}"));
     state.storage_changed(volume(), now);
     assert_eq!(told(state.next(now)), "prepare x");
-    state.storage_changed(claim("x", Some("v")), now);
+    let mut half = claim("x", Some("v"));
+    half.metadata.annotations = None;
+    state.storage_changed(half, now);
     assert_eq!(told(state.next(now)), "nothing", "it is still being written");
     state.prepared("x");
+    assert_eq!(told(state.next(now)), "nothing", "one side is written");
+    state.storage_changed(claim("x", Some("v")), now);
     assert_eq!(told(state.next(now)), "bind x to n");
     assert_eq!(told(state.next(now)), "nothing");
+}
+
+#[test]
+fn a_pod_whose_volume_is_its_own_is_bound_at_once() {
+    let now = Instant::now();
+    let mut state = world(&["x"], now);
+    state.storage_changed(volume(), now);
+    state.storage_changed(claim("x", Some("v")), now);
+    assert_eq!(told(state.next(now)), "bind x to n");
 }
 
 #[test]
@@ -89,6 +102,19 @@ fn a_volume_that_is_promised_is_nobody_elses_until_that_fails() {
     state.bound(&"x".into(), &Bound::Not, now);
     state.storage_changed(volume(), now);
     assert_eq!(told(state.next(now)), "prepare y");
+}
+
+#[test]
+fn what_a_list_does_not_have_is_gone() {
+    let now = Instant::now();
+    let mut state = world(&["x"], now);
+    state.storage_changed(volume(), now);
+    state.keep_storage::<PersistentVolume>(&HashSet::from(["v".to_owned()]), now);
+    state.keep_storage::<PersistentVolume>(&HashSet::new(), now);
+    assert_eq!(told(state.next(now)), format!("refuse x: {NO_VOLUME}"));
+    state.storage_changed(volume(), now);
+    state.keep_storage::<PersistentVolume>(&HashSet::from(["v".to_owned()]), now);
+    assert_eq!(told(state.next(now)), "prepare x");
 }
 
 #[test]
