@@ -38,7 +38,7 @@ pub async fn bind(call: &Call<'_>, body: Body) -> Result<Response, ApiError> {
         call.target.namespace,
         name,
         call.query.dry_run()?,
-        |live| bound(kind, name, &live.object, &binding, node, &now).map(Decision::Write),
+        |live| bound(kind, name, live.object, &binding, node, &now).map(Decision::Write),
     )
     .await?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
@@ -46,8 +46,8 @@ pub async fn bind(call: &Call<'_>, body: Body) -> Result<Response, ApiError> {
 }
 
 /// The pod with its node. Pure.
-fn bound(kind: &Kind, name: &str, live: &Value, binding: &Value, node: &str, now: &str) -> Result<Value, ApiError> {
-    let (wanted, uid) = (text(binding, "/metadata/uid"), text(live, "/metadata/uid"));
+fn bound(kind: &Kind, name: &str, mut pod: Value, binding: &Value, node: &str, now: &str) -> Result<Value, ApiError> {
+    let (wanted, uid) = (text(binding, "/metadata/uid"), text(&pod, "/metadata/uid"));
     if !wanted.is_empty() && wanted != uid {
         let reason = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
         return Err(ApiError::conflict(kind, name, reason));
@@ -62,17 +62,16 @@ fn bound(kind: &Kind, name: &str, live: &Value, binding: &Value, node: &str, now
             reason,
         })
     };
-    if is_deleting(live) {
+    if is_deleting(&pod) {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
-    let current = text(live, "/spec/nodeName");
+    let current = text(&pod, "/spec/nodeName");
     if !current.is_empty() {
         return refuse(format!("pod {name} is already assigned to node {current:?}"));
     }
-    if !is_empty_list(live, "/spec/schedulingGates") {
+    if !is_empty_list(&pod, "/spec/schedulingGates") {
         return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
-    let mut pod = live.clone();
     pod["spec"]["nodeName"] = json!(node);
     if let Some(annotations) = binding.pointer("/metadata/annotations").and_then(Value::as_object) {
         for (key, value) in annotations.iter().filter(|(_, value)| value.is_string()) {
@@ -93,7 +92,7 @@ mod tests {
 
     fn decide(live: &Value, binding: &Value) -> Result<Value, ApiError> {
         let kind = Kind::find("", "v1", "pods").expect("pods");
-        bound(kind, "p", live, binding, "n", "now")
+        bound(kind, "p", live.clone(), binding, "n", "now")
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub async fn finalize(server: &Server, name: &str, body: &Value, dry_run: bool) 
         Ok(if deletion_is_complete(kind, &object) {
             Decision::Remove(object)
         } else if object == live.object {
-            Decision::Keep
+            Decision::Keep(live.object)
         } else {
             Decision::Write(object)
         })

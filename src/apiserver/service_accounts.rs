@@ -66,9 +66,9 @@ async fn ensure_token(server: &Server, namespace: &str, mut account: Value) -> R
         let fresh = secret_name(&name);
         let outcome = registry::swap(server, kind()?, Some(namespace), &name, false, |live| {
             if token_secret_of(&live.object).is_some() {
-                return Ok(Decision::Keep);
+                return Ok(Decision::Keep(live.object));
             }
-            let mut object = live.object.clone();
+            let mut object = live.object;
             if !object["secrets"].is_array() {
                 object["secrets"] = json!([]);
             }

@@ -1,6 +1,7 @@
 //! The loop: watches feed the state, the state says what is next, the API carries it out.
 
 mod attempt;
+mod heard;
 mod storage;
 
 use std::collections::{HashSet, VecDeque};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::jiff::Timestamp;
@@ -28,6 +29,7 @@ use super::state::{BudgetKey, State, Step, budget_key};
 use crate::client::leader::Term;
 use crate::client::{Told, lasting};
 use attempt::Attempt;
+use heard::Heard;
 use storage::Listing;
 
 /// How many decisions are being carried out at once: enough to hide the API's latency, few enough not to crowd out the
@@ -77,7 +79,7 @@ pub(super) async fn place(
 ) -> Result<(), Error> {
     // Finished pods take nothing, so they need not even be sent.
     let unfinished = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    let mut pods = pin!(lasting(watch(Api::<Pod>::all(client.clone()), unfinished), "pods"));
+    let mut pods = pin!(lasting(watch(Api::<Heard>::all(client.clone()), unfinished), "pods"));
     let mut nodes = pin!(lasting(
         watch(Api::<Node>::all(client.clone()), watcher::Config::default()),
         "nodes"
@@ -363,17 +365,17 @@ impl Scheduler {
         }
     }
 
-    fn pod(&mut self, event: Event<Pod>) {
+    fn pod(&mut self, event: Event<Heard>) {
         let now = Instant::now();
         match event {
-            Event::Apply(pod) => self.state.pod_changed(&pod, now),
-            Event::Delete(pod) => {
+            Event::Apply(Heard(pod)) => self.state.pod_changed(&pod, now),
+            Event::Delete(Heard(pod)) => {
                 let uid = uid(&pod);
                 self.memory.forget(&uid);
                 self.state.pod_gone(&uid, now);
             }
             Event::Init => self.listed.pods.clear(),
-            Event::InitApply(pod) => {
+            Event::InitApply(Heard(pod)) => {
                 self.listed.pods.insert(uid(&pod));
                 self.state.pod_changed(&pod, now);
             }

@@ -194,7 +194,7 @@ async fn spend(
 ) -> Result<(), ApiError> {
     let kind = budget_kind()?;
     swap(server, kind, namespace, budget, dry_run, |live| {
-        spent(kind, live, pod, Timestamp::now()).map(Decision::Write)
+        spent(kind, &live, pod, Timestamp::now()).map(Decision::Write)
     })
     .await
     .map(drop)

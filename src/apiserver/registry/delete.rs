@@ -108,8 +108,8 @@ pub async fn delete(
     }
     let now = Timestamp::now();
     let outcome = swap(server, kind, namespace, name, options.dry_run, |live| {
-        check_preconditions(kind, name, live, options)?;
-        Ok(decide(kind, &live.object, options, now))
+        check_preconditions(kind, name, &live, options)?;
+        Ok(decide(kind, live.object, options, now))
     })
     .await?;
     if outcome.removed && kind.kind == "ServiceAccount" {
@@ -142,15 +142,15 @@ pub fn check_preconditions(kind: &Kind, name: &str, live: &Stored, options: &Opt
 }
 
 /// What becomes of the object. Pure.
-fn decide(kind: &Kind, live: &Value, options: &Options, now: Timestamp) -> Decision {
+fn decide(kind: &Kind, live: Value, options: &Options, now: Timestamp) -> Decision {
     let mut object = live.clone();
     if let Some(condition) = &options.condition {
         set_condition(&mut object, condition.clone(), &time_text(now));
     }
     if kind.kind == "Pod" {
         if !shorten_or_start(&mut object, options.grace_seconds, now) {
-            return if &object == live {
-                Decision::Keep
+            return if object == live {
+                Decision::Keep(live)
             } else {
                 Decision::Write(object)
             };
@@ -165,8 +165,8 @@ fn decide(kind: &Kind, live: &Value, options: &Options, now: Timestamp) -> Decis
     }
     if deletion_is_complete(kind, &object) {
         Decision::Remove(object)
-    } else if &object == live {
-        Decision::Keep
+    } else if object == live {
+        Decision::Keep(live)
     } else {
         bump_generation(&mut object);
         Decision::Write(object)

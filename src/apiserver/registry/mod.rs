@@ -44,8 +44,8 @@ impl<'a> Write<'a> {
 
 /// What is to become of an object.
 pub enum Decision {
-    /// Nothing; it stays as it is.
-    Keep,
+    /// Nothing; it stays as it is, which is this.
+    Keep(Value),
     /// Write this in its place.
     Write(Value),
     /// Remove it; this is its last state, as the client shall see it.
@@ -96,7 +96,7 @@ pub async fn swap(
     namespace: Option<&str>,
     name: &str,
     dry_run: bool,
-    mut decide: impl FnMut(&Stored) -> Result<Decision, ApiError>,
+    mut decide: impl FnMut(Stored) -> Result<Decision, ApiError>,
 ) -> Result<Outcome, ApiError> {
     let key = record::key(kind, namespace, name);
     let guess = (!dry_run).then(|| server.store.last_seen(&key)).flatten();
@@ -106,7 +106,8 @@ pub async fn swap(
         None => read(server, kind, namespace, name).await?,
     };
     for _ in 0..SWAP_ROUNDS_MAX {
-        let decision = decide(&live);
+        let revision = live.revision;
+        let decision = decide(live);
         if is_guess && !matches!(decision, Ok(Decision::Write(_) | Decision::Remove(_))) {
             // Only a write shows whether the guess was right.
             is_guess = false;
@@ -114,27 +115,20 @@ pub async fn swap(
             continue;
         }
         let written = match decision? {
-            Decision::Keep => {
-                return Ok(Outcome {
-                    object: live.object,
-                    removed: false,
-                });
-            }
+            Decision::Keep(object) => return Ok(Outcome { object, removed: false }),
             Decision::Write(object) | Decision::Remove(object) if dry_run => {
                 return Ok(Outcome { object, removed: false });
             }
-            Decision::Write(mut object) => {
-                match server.store.update(&key, record::encode(&object)?, live.revision).await {
-                    Ok(revision) => {
-                        record::set_revision(&mut object, revision);
-                        Ok(Outcome { object, removed: false })
-                    }
-                    Err(error) => Err(error),
+            Decision::Write(mut object) => match server.store.update(&key, record::encode(&object)?, revision).await {
+                Ok(revision) => {
+                    record::set_revision(&mut object, revision);
+                    Ok(Outcome { object, removed: false })
                 }
-            }
+                Err(error) => Err(error),
+            },
             Decision::Remove(object) => server
                 .store
-                .delete(&key, live.revision)
+                .delete(&key, revision)
                 .await
                 .map(|_| Outcome { object, removed: true }),
         };

@@ -60,13 +60,13 @@ pub async fn update(
 
 fn decide(
     subject: Subject<'_>,
-    live: &Stored,
+    live: Stored,
     mut new: Value,
     ownership: Ownership,
     write: Write<'_>,
 ) -> Result<Decision, ApiError> {
     let Subject { kind, name, part, .. } = subject;
-    check_version(kind, name, live, &new)?;
+    check_version(kind, name, &live, &new)?;
     kind.default(&mut new);
     carry_metadata(&mut new, &live.object);
     kind.prepare_update(&mut new, &live.object, part);
@@ -78,7 +78,7 @@ fn decide(
         return Err(ApiError::invalid(kind, name, errors));
     }
     if is_same(&new, &live.object) {
-        return Ok(Decision::Keep);
+        return Ok(Decision::Keep(live.object));
     }
     if deletion_is_complete(kind, &new) {
         Ok(Decision::Remove(new))
