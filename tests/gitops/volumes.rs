@@ -1,5 +1,6 @@
 //! Claims and volumes of a source: what holds data is never deleted to be made again.
 
+use reconcile::gitops;
 use serde_json::{Value, json};
 
 use super::harness::{World, actions, problems};
@@ -74,6 +75,8 @@ async fn what_holds_none_yet_is_replaced() {
     ] {
         let world = changed(kind, name, manifests, None).await;
         let wanted = format!("replace {}/{name}", kind.to_lowercase());
-        assert_eq!(actions(&world.dry_run().await), [wanted], "{kind}");
+        // An API server of its own process may write the volume's phase meanwhile, so that nothing is said of writes here.
+        let plan = gitops::dry_run(world.client.clone(), &world.config()).await;
+        assert_eq!(actions(&plan.expect("a plan")), [wanted], "{kind}");
     }
 }
