@@ -65,10 +65,10 @@ impl Predictor<'_> {
             None => self.absent(intended, manifest).await,
             Some(live) => match self.foreign(&intended.key, live) {
                 Some(refusal) => self.refused(intended, manifest, refusal).await,
-                None if is_going(live) => self.going(intended, manifest, BEING_DELETED).await,
+                None if is_going(live) => self.made_again(intended, manifest, BEING_DELETED).await,
                 // What lies in a namespace that goes, goes with it.
                 None if self.upcoming.has_namespace(intended.key.namespace.as_deref()) => {
-                    self.going(intended, manifest, NAMESPACE_BEING_DELETED).await
+                    self.made_again(intended, manifest, NAMESPACE_BEING_DELETED).await
                 }
                 None => self.existing(intended, manifest, live).await,
             },
@@ -109,17 +109,7 @@ impl Predictor<'_> {
                 Err(refusals) => Ok(Prediction::Refused(refusals)),
             };
         }
-        let applied = self
-            .requests
-            .apply(
-                &intended.resource,
-                namespace,
-                &intended.key.name,
-                manifest,
-                Mode::DryRun,
-            )
-            .await;
-        match (applied, namespace) {
+        match (self.applied(intended, manifest).await, namespace) {
             (Ok(predicted), _) => Ok(Prediction::Absent(Some(predicted))),
             (Err(kube::Error::Api(status)), Some(namespace)) if status.code == 404 => {
                 Ok(Prediction::Refused(vec![Refusal {
@@ -131,27 +121,25 @@ impl Predictor<'_> {
         }
     }
 
-    /// It is being deleted and will be created again when it is gone.
-    async fn going(&self, intended: &Intended, manifest: &Value, why: &str) -> Result<Prediction, kube::Error> {
+    /// The object as applying the manifest would leave it.
+    async fn applied(&self, intended: &Intended, manifest: &Value) -> Result<Value, kube::Error> {
+        let (resource, key) = (&intended.resource, &intended.key);
+        self.requests
+            .apply(resource, key.namespace.as_deref(), &key.name, manifest, Mode::DryRun)
+            .await
+    }
+
+    /// It is created again once it is gone, if the manifest is valid as a new object.
+    async fn made_again(&self, intended: &Intended, manifest: &Value, why: &str) -> Result<Prediction, kube::Error> {
         Ok(match self.as_new(intended, manifest).await? {
             Ok(predicted) => Prediction::Replace(predicted, why.into()),
+            // Invalid in itself: what is wrong with it as a new object is the clearer message.
             Err(refusals) => Prediction::Refused(refusals),
         })
     }
 
     async fn existing(&self, intended: &Intended, manifest: &Value, live: &Value) -> Result<Prediction, kube::Error> {
-        let namespace = intended.key.namespace.as_deref();
-        let applied = self
-            .requests
-            .apply(
-                &intended.resource,
-                namespace,
-                &intended.key.name,
-                manifest,
-                Mode::DryRun,
-            )
-            .await;
-        match applied {
+        match self.applied(intended, manifest).await {
             Ok(predicted) if without_noise(&predicted) == without_noise(live) => Ok(Prediction::Same),
             Ok(predicted) if self.is_so_by_now(intended, live, &predicted).await? => Ok(Prediction::Same),
             Ok(predicted) if is_finished_pod(live) && predicted["spec"] != live["spec"] => {
@@ -202,11 +190,7 @@ impl Predictor<'_> {
             );
             return self.refused(intended, manifest, Refusal::of(why)).await;
         }
-        Ok(match self.as_new(intended, manifest).await? {
-            Ok(predicted) => Prediction::Replace(predicted, reason),
-            // Invalid in itself: what is wrong with it as a new object is the clearer message.
-            Err(refusals) => Prediction::Refused(refusals),
-        })
+        self.made_again(intended, manifest, &reason).await
     }
 
     /// Whether the manifest is valid as a new object, and what that would be, if it can be said. API servers validate
